@@ -50,7 +50,7 @@ pub enum ToolCommand {
     Check(check::CheckArgs),
     /// Print the messages of a topic, without making its publishers wait.
     Tap(Box<tap::TapArgs>),
-    /// Write topics to a file, without making their publishers wait.
+    /// Write topics to a file.
     Record(Box<record::RecordArgs>),
     /// Show what a recording contains, and whether it is whole.
     Info(record::info::InfoArgs),

@@ -34,12 +34,6 @@ pub struct Emits<'a> {
 }
 
 impl Emits<'_> {
-    /// Returns the name of the service.
-    #[must_use]
-    pub fn service(&self) -> &str {
-        self.context.name()
-    }
-
     /// Returns the names and the topics of the publishers: `Service`, or `Service.port` for a named
     /// port. Their places are those for [`emit`](Emits::emit).
     pub fn publishers(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -59,8 +53,8 @@ impl Emits<'_> {
     /// If the future is dropped before it completes, the message was not sent.
     ///
     /// # Errors
-    /// If there is no such publisher, the bytes are no message of the topic, they are refused, or
-    /// the node shuts down.
+    /// If there is no such publisher, the bytes do not match the layout of the topic's messages, the
+    /// message is refused, or the node shuts down.
     pub async fn emit(&mut self, place: usize, message: &[u8]) -> Result<()> {
         if self.context.is_shutting_down() {
             return Err(ShuttingDown.into());
@@ -69,6 +63,7 @@ impl Emits<'_> {
         let Some(publisher) = self.context.outputs.get_mut(place) else {
             return Err(Error::msg(format!("no publisher {place}")).permanent());
         };
+        // The emit is polled first: most do not wait.
         match select(pin!(publisher.emit(message)), pin!(shutdown)).await {
             Either::Left((emitted, _)) => emitted.map_err(|error| Error::from(error).permanent()),
             Either::Right(_) => Err(ShuttingDown.into()),
@@ -98,22 +93,15 @@ impl Emits<'_> {
     pub fn now(&self) -> Duration {
         self.context.now()
     }
-
-    /// Logs an event of level WARN, as [`Context::warn`] does.
-    pub fn warn(&self, message: &str, details: impl Debug) {
-        self.context.warn(message, details);
-    }
 }
 
 impl Debug for Emits<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Emits").field("service", &self.service()).finish_non_exhaustive()
+        f.debug_struct("Emits").field("service", &self.context.name()).finish_non_exhaustive()
     }
 }
 
-/// The service of a stand-in.
-///
-/// It has none if it was created again after a panic: then it fails.
+/// The service of a stand-in; `None` after a panic, when it fails.
 pub(crate) struct StandInService(pub(crate) Option<Box<dyn StandIn>>);
 
 impl HasPorts for StandInService {
@@ -150,7 +138,7 @@ impl Service for StandInService {
             Either::Left((ended, drained)) => ended.map(|()| drained)?,
             Either::Right((_, run)) => return run.await,
         };
-        // Its streams end here, and then perhaps what it reads.
+        // The streams end now. What is read may end only after them.
         context.outputs.clear();
         drained.await;
         Ok(())

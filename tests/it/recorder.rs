@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium::error::Code;
+use mycelium::trace::{Span, SpanSink};
 use mycelium::untyped::{
     Identity, LinkConfig, UntypedDelivery, UntypedError, UntypedPeer, UntypedReader,
 };
@@ -62,6 +63,13 @@ impl Reads {
         while ticks.recv().await.is_some() {}
         Ok(())
     }
+}
+
+#[derive(Debug)]
+struct NoSpans;
+
+impl SpanSink for NoSpans {
+    fn record(&self, _: Span) {}
 }
 
 /// Has a topic, and emits nothing.
@@ -228,6 +236,25 @@ async fn topic_ended(reader: &mut UntypedReader) {
         if has_ended {
             return;
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_has_its_trace() {
+    let directory = Directory::new("recorder-traces");
+    let topology = topology(&directory);
+    for share in [0.0, 1.0] {
+        let [mut ticks, _tocks] = recorder(&topology, 1, &["ticks", "tocks"]).try_into().unwrap();
+        let builder = Node::builder("feed").topology(topology.clone()).traces(share, NoSpans);
+        let feed = start(builder.service(|| Feed(1)).service(|| Other(0)));
+        let trace = loop {
+            if let Some(UntypedDelivery::Message(message)) = within(ticks.recv()).await.unwrap() {
+                break message.trace;
+            }
+        };
+        assert_eq!(trace.is_some_and(|trace| trace.is_sampled()), share > 0.0);
+        topic_ended(&mut ticks).await;
+        within(feed.join()).await.unwrap();
     }
 }
 

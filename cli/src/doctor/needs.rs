@@ -6,6 +6,7 @@ use mycelium::Topology;
 use mycelium::topology::TopologyPart;
 
 use super::machine::cores_of;
+use crate::shared::size::bytes;
 
 /// The needs of the nodes of a topology.
 #[derive(Debug, Default)]
@@ -71,18 +72,4 @@ impl Needs {
 /// Returns the text in the parentheses of a word, such as `1, 3` of `pinned(1, 3)`.
 fn inside<'t>(text: &'t str, word: &str) -> Option<&'t str> {
     text.strip_prefix(word)?.trim().strip_prefix('(')?.strip_suffix(')').map(str::trim)
-}
-
-/// Reads a size, such as `64 MiB`, or a number of bytes.
-fn bytes(text: &str) -> Option<u64> {
-    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let unit = match unit.trim() {
-        "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(unit)
 }

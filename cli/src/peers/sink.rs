@@ -86,23 +86,43 @@ impl Sink {
     /// Handles the end of a write.
     fn written(&mut self, written: Result<io::Result<()>, Canceled>) -> Result<(), Failure> {
         self.writing = None;
-        let no_thread = |_| Failure::Unavailable(format!("{}: no thread", self.name));
-        written.map_err(no_thread)?.map_err(|error| (self.failed)(&self.name, error))
+        let written = written.map_err(|_| no_thread(&self.name))?;
+        written.map_err(|error| (self.failed)(&self.name, error))
     }
 
     /// Begins to write the text.
     fn start(&mut self, executor: &impl Executor) -> Result<(), Failure> {
         let (stream, text) = (self.stream.clone(), mem::take(&mut self.text));
-        let (done, writing) = oneshot::channel();
         let work = move || {
             let mut stream = stream();
-            let written = stream.write_all(&text).and_then(|()| stream.flush());
-            // Ignores an error, because the tool may have ended without waiting.
-            let _ = done.send(written);
+            stream.write_all(&text).and_then(|()| stream.flush())
         };
-        let begun = executor.blocking(Box::new(work));
-        begun.map_err(|error| Failure::Unavailable(format!("{}: {error}", self.name)))?;
-        self.writing = Some(writing);
+        self.writing = Some(begin(executor, &self.name, work)?);
         Ok(())
     }
+}
+
+/// Runs work of a file, which may block, on another thread.
+pub(crate) async fn blocking<T: Send + 'static>(
+    executor: &impl Executor,
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    begin(executor, name, work)?.await.map_err(|_| no_thread(name))
+}
+
+fn begin<T: Send + 'static>(
+    executor: &impl Executor,
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<Receiver<T>, Failure> {
+    let (done, result) = oneshot::channel();
+    // Ignores an error, because the tool may have ended without waiting.
+    let begun = executor.blocking(Box::new(move || drop(done.send(work()))));
+    begun.map_err(|error| Failure::Unavailable(format!("{name}: {error}")))?;
+    Ok(result)
+}
+
+fn no_thread(name: &str) -> Failure {
+    Failure::Unavailable(format!("{name}: no thread"))
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::peers::args::{PeerArgs, SpanArgs};
+use crate::shared::size::bytes;
 
 /// The smallest part of a recording, in bytes.
 const SMALLEST: u64 = 64 << 10;
@@ -35,19 +36,7 @@ pub struct RecordArgs {
 
 /// Reads a number of bytes such as `512MiB`.
 fn size(text: &str) -> Result<u64, String> {
-    let end = text.find(|next: char| !next.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let unit = match unit.trim() {
-        "" | "B" => Some(1),
-        "KB" => Some(1_000),
-        "MB" => Some(1_000_000),
-        "GB" => Some(1_000_000_000),
-        "KiB" => Some(1 << 10),
-        "MiB" => Some(1 << 20),
-        "GiB" => Some(1 << 30),
-        _ => None,
-    };
-    let size = unit.and_then(|unit| number.parse::<u64>().ok()?.checked_mul(unit));
+    let size = bytes(text);
     size.filter(|size| *size >= SMALLEST)
         .ok_or_else(|| "expected at least 64 KiB, such as `512MiB` or `2GB`".to_owned())
 }

@@ -1,16 +1,15 @@
 //! `info`: what a recording contains, and whether it adds up.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use mycelium_record::{End, ReadError, Reader, StreamTotals, Totals};
+use mycelium_record::{End, Reader, StreamTotals};
 use serde_json::Value;
 
+use super::recording::{Sums, open, unread};
 use crate::shared::exit::Failure;
-use crate::shared::output::{Format, Printer, Table, count, print, shown};
+use crate::shared::output::{Format, Printer, Table, print, shown};
 
 /// The arguments of `info`.
 #[derive(Debug, Args)]
@@ -26,13 +25,12 @@ pub struct InfoArgs {
 /// Prints a row for each publisher, and whether the file is whole.
 ///
 /// # Errors
-/// If the file is no recording, was cut off, or is damaged. What was read before is printed.
+/// If the file is not a recording, was cut off, or is damaged. What was read before is printed.
 pub fn run(args: &InfoArgs) -> Result<(), Failure> {
     let name = shown(&args.file);
-    let file = File::open(&args.file);
-    let file = file.map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
-    let size = file.metadata().map(|data| data.len()).unwrap_or_default();
-    let mut reader = Reader::new(BufReader::new(file)).map_err(|error| unread(&name, &error))?;
+    let file = open(&args.file)?;
+    let size = file.get_ref().metadata().map(|data| data.len()).unwrap_or_default();
+    let mut reader = Reader::new(file).map_err(|error| unread(&name, &error))?;
     let ended = loop {
         match reader.next() {
             Ok(Some(_)) => {}
@@ -49,40 +47,15 @@ pub fn run(args: &InfoArgs) -> Result<(), Failure> {
     Printer::new(args.output).print(&table)?;
     ended?;
     if !reader.is_whole() {
-        let (read, sums) = (reader.offset(), sums(totals));
+        let (read, sums) = (reader.offset(), Sums::of(totals));
         return Err(Failure::Found(format!(
             "{name}: cut off: {read} of {size} bytes are whole, and add up: {sums}"
         )));
     }
     if args.output == Format::Table {
-        print(&format!("{name}: whole, and all counts add up: {}\n", sums(totals)))?;
+        print(&format!("{name}: whole, and all counts add up: {}\n", Sums::of(totals)))?;
     }
     Ok(())
-}
-
-/// Returns the failure of a file that cannot be read, or is damaged.
-pub(super) fn unread(name: &str, error: &ReadError) -> Failure {
-    let text = format!("{name}: {error}");
-    match error {
-        ReadError::Damaged { .. } => Failure::Found(text),
-        ReadError::Input { .. } => Failure::Unavailable(text),
-        _ => Failure::Usage(text),
-    }
-}
-
-/// Returns the sums of a recording, in words.
-pub(super) fn sums(totals: &Totals) -> String {
-    let lost = match totals.lost() {
-        0 => String::new(),
-        lost => format!(", {lost} lost with an unknown number of messages"),
-    };
-    format!(
-        "{} messages of {}, {} gaps, {} missed{lost}",
-        totals.messages(),
-        count(totals.topics(), "topic"),
-        totals.gaps(),
-        totals.missed(),
-    )
 }
 
 fn row(totals: &StreamTotals) -> [Value; 14] {

@@ -2,11 +2,13 @@
 //! topology, for which publishers wait. `info` and `verify` read such files.
 //!
 //! Read `args` (the command line), this file (the steps of a run), `streams` (from deliveries to
-//! entries), and `output` (the files). This module uses only `peers` (the nodes) and `shared`.
+//! entries), and `output` (the files). The commands that read files share `recording`. This module
+//! uses only `peers` (the nodes) and `shared`.
 
 mod args;
 pub mod info;
 mod output;
+mod recording;
 pub mod replay;
 mod streams;
 pub mod verify;
@@ -15,7 +17,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use futures_util::future::{Either, SelectAll, join_all, select, select_all};
 use mycelium::untyped::{Identity, UntypedReader};
 use mycelium_executor::Executor;
@@ -192,7 +193,8 @@ async fn record_all(
         if let Some(index) = filled {
             readings[index].take(smol, output).await?;
             output.write(smol).await?;
-            if readings[index].gates() && arrived(readings).is_none() {
+            let has_arrived = |reading: &mut Reading| reading.reader.has_arrived();
+            if readings[index].gates() && !readings.iter_mut().any(has_arrived) {
                 // Publishers may forget what is written.
                 output.commit(smol).await?;
                 readings.iter_mut().for_each(|reading| reading.reader.done());
@@ -214,9 +216,4 @@ async fn record_all(
 /// Waits until deliveries of a topic have arrived.
 fn any_ready(readings: &mut [Reading]) -> SelectAll<impl Future<Output = ()> + Unpin + use<'_>> {
     select_all(readings.iter_mut().map(|it| Box::pin(it.reader.ready())))
-}
-
-/// Returns a topic of which deliveries have arrived.
-fn arrived(readings: &mut [Reading]) -> Option<usize> {
-    any_ready(readings).now_or_never().map(|((), index, _)| index)
 }

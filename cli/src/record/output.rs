@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use futures_channel::oneshot;
 use mycelium::subscribe::GapReason;
 use mycelium_executor::Executor;
 use mycelium_record::{End, RecordError, Recorded, Recording, Stream, StreamId};
 use mycelium_smol::Smol;
 
 use super::args::RecordArgs;
-use crate::peers::sink::Sink;
+use super::recording::Sums;
+use crate::peers::sink::{Sink, blocking};
 use crate::shared::exit::Failure;
 use crate::shared::output::shown;
 
@@ -48,11 +48,8 @@ pub(super) struct Output<'a> {
     /// The streams: their numbers in the present file, until they have ended.
     streams: Vec<Option<StreamId>>,
     topics: BTreeSet<String>,
-    messages: u64,
-    gaps: u64,
-    missed: u64,
-    /// How many publishers were lost.
-    lost: u64,
+    /// The sums of all files.
+    sums: Sums,
     /// The progress, on a terminal.
     progress: Option<Sink>,
     has_failed: bool,
@@ -120,10 +117,7 @@ impl<'a> Output<'a> {
             begun: 0,
             streams: Vec::new(),
             topics: BTreeSet::new(),
-            messages: 0,
-            gaps: 0,
-            missed: 0,
-            lost: 0,
+            sums: Sums::default(),
             progress: io::stderr().is_terminal().then(Sink::errors),
             has_failed: false,
         })
@@ -140,6 +134,7 @@ impl<'a> Output<'a> {
         let failed = |error: RecordError| Failure::Unavailable(error.to_string());
         if !self.topics.contains(&stream.topic) {
             self.topics.insert(stream.topic.clone());
+            self.sums.topics = self.topics.len();
         }
         let id = match self.recording.begin(stream.clone(), first, at) {
             Err(RecordError::Full { .. }) => {
@@ -160,7 +155,7 @@ impl<'a> Output<'a> {
     ) -> Result<(), RecordError> {
         if let Some(id) = self.streams[slot.0] {
             self.recording.message(id, message)?;
-            self.messages += 1;
+            self.sums.messages += 1;
         }
         Ok(())
     }
@@ -177,7 +172,8 @@ impl<'a> Output<'a> {
         if let Some(id) = self.streams[slot.0] {
             self.recording.gap(id, next, missed, reason, at)?;
             // A peer may report any number, so this does not wrap.
-            (self.gaps, self.missed) = (self.gaps + 1, self.missed.saturating_add(missed));
+            self.sums.gaps += 1;
+            self.sums.missed = self.sums.missed.saturating_add(missed);
         }
         Ok(())
     }
@@ -193,7 +189,7 @@ impl<'a> Output<'a> {
         if let Some(id) = self.streams[slot.0].take() {
             let next = next.unwrap_or(self.recording.totals().streams[id.index()].next);
             self.recording.end(id, end, next, at)?;
-            self.lost += u64::from(end == End::Lost);
+            self.sums.lost += usize::from(end == End::Lost);
         }
         Ok(())
     }
@@ -263,19 +259,8 @@ impl<'a> Output<'a> {
 
     /// Returns the sums so far.
     fn sums(&self) -> String {
-        let Output { messages, gaps, missed, lost, .. } = self;
-        let topics = match self.topics.len() {
-            1 => "1 topic".to_owned(),
-            count => format!("{count} topics"),
-        };
         let size = (self.earlier + self.recording.written()) as f64 / f64::from(1 << 20);
-        let lost = match lost {
-            0 => String::new(),
-            lost => format!(", {lost} publishers lost with an unknown number of messages"),
-        };
-        format!(
-            "{messages} messages of {topics}, {gaps} gaps, {missed} missed{lost}, {size:.1} MiB"
-        )
+        format!("{}, {size:.1} MiB", self.sums)
     }
 
     /// Passes whole chunks on to the sink.
@@ -287,8 +272,8 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Ends the present file, and goes on in the next one, in which all streams begin that have not
-    /// ended.
+    /// Ends the present file, and goes on in the next one, where the streams that have not ended begin
+    /// again.
     async fn next_file(&mut self, smol: &Smol, at: u64) -> Result<(), Failure> {
         let streams = self.recording.totals().streams.clone();
         self.finish_file(smol).await?;
@@ -322,13 +307,13 @@ impl<'a> Output<'a> {
             }
             _ => file.sync_all(),
         };
-        let synced = blocking(smol, sync).await?;
         let path = part_of(&self.args.output, self.first + self.parts);
+        let synced = blocking(smol, &shown(&path), sync).await?;
         self.has_failed = synced.is_err();
         synced.map_err(|error| unwritten(&path, &error))
     }
 
-    /// Adds to the error of a write what is left.
+    /// Adds to the error of a write that the file is readable.
     fn checked(&mut self, written: Result<(), Failure>) -> Result<(), Failure> {
         written.map_err(|failure| {
             self.has_failed = true;
@@ -353,7 +338,7 @@ async fn open(args: &RecordArgs, smol: &Smol, part: usize) -> Result<(Arc<File>,
     };
     let place = path.clone();
     // A pipe waits for its reader.
-    let file = blocking(smol, move || options.open(place)).await?;
+    let file = blocking(smol, &shown(&path), move || options.open(place)).await?;
     let file = file.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => exists(&path),
         _ => unwritten(&path, &error),
@@ -364,18 +349,6 @@ async fn open(args: &RecordArgs, smol: &Smol, part: usize) -> Result<(Arc<File>,
 
 fn unwritten(path: &Path, error: &io::Error) -> Failure {
     Failure::Unavailable(format!("{}: {error}", shown(path)))
-}
-
-/// Runs work that may block on a thread of its own.
-async fn blocking<T: Send + 'static>(
-    smol: &Smol,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Failure> {
-    let (done, result) = oneshot::channel();
-    // Ignores an error, because the tool may have ended without waiting.
-    let begun = smol.blocking(Box::new(move || drop(done.send(work()))));
-    begun.map_err(|error| Failure::Unavailable(error.to_string()))?;
-    result.await.map_err(|_| Failure::Unavailable("no thread for the file".to_owned()))
 }
 
 /// Returns a time in nanoseconds since 1970; 0 for every earlier time.

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::fs::File;
-use std::io::BufReader;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -17,7 +15,7 @@ use mycelium::untyped::{Emits, StandIn};
 use mycelium::{Builder, Error, Result, Topology};
 use mycelium_record::{Entry, Reader, Recorded, Stream};
 
-use super::info::unread;
+use super::recording::{open, unread};
 use crate::shared::clock::duration;
 use crate::shared::describe::{self, Described};
 use crate::shared::exit::Failure;
@@ -81,7 +79,7 @@ impl FromStr for Speed {
 /// Runs the node until all recorded messages are sent, or a signal.
 ///
 /// # Errors
-/// If the file is no recording or is damaged, a program gives no description, the recording does
+/// If the file is not a recording or is damaged, a program gives no description, the recording does
 /// not fit the topology, or the node fails.
 pub fn run(args: &ReplayArgs) -> std::result::Result<(), Failure> {
     if let Some((program, arguments)) = args.command.split_first()
@@ -110,7 +108,7 @@ pub fn run(args: &ReplayArgs) -> std::result::Result<(), Failure> {
     let mut services = BTreeSet::new();
     let make = |service: &str| -> Box<dyn StandIn> {
         services.insert(service.to_owned());
-        Box::new(Player { service: service.to_owned(), plan: plan.clone() })
+        Box::new(Player { service: service.to_owned(), plan: plan.clone(), sums: Sums::default() })
     };
     let builder = Builder::stand_in(&found.node, topology, &of.collect::<Vec<_>>(), make)
         .map_err(|problem| Failure::Found(problem.to_string()))?;
@@ -118,8 +116,8 @@ pub fn run(args: &ReplayArgs) -> std::result::Result<(), Failure> {
     if let Some((service, topic)) = found.senders.iter().find(of_none) {
         let [node, service, topic] = [&found.node, service, topic].map(|name| printable(name));
         return Err(Failure::Found(format!(
-            "{}: no service of node `{node}` sends as `{service}`, of which {} has messages of \
-             topic `{topic}`",
+            "{}: {} has messages of topic `{topic}` from service `{service}`, which node `{node}` \
+             does not have",
             shown(&args.into),
             shown(&args.file)
         )));
@@ -127,7 +125,7 @@ pub fn run(args: &ReplayArgs) -> std::result::Result<(), Failure> {
     let node = builder.build().map_err(|error| Failure::Found(error.to_string()))?;
     let ended = mycelium::execution::smol::run(2, |executor| node.run(executor));
     let ended = ended.map_err(|error| Failure::Unavailable(format!("threads: {error}")))?;
-    let sums = plan.sums.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let sums = *plan.sums.lock().unwrap_or_else(PoisonError::into_inner);
     print_error(format!("{} as node `{}`\n", sums.text(), printable(&found.node)));
     ended.map(drop).map_err(|error| Failure::Unavailable(error.to_string()))
 }
@@ -141,7 +139,7 @@ fn programs(
     match programs.is_empty() {
         false => Ok(programs),
         true => Err(Failure::Usage(format!(
-            "{}: no program is known, without which nobody knows who reads the messages: add \
+            "{}: no program is given, so the readers of the messages are unknown: add \
              `command = [\"./app\", \"{{node}}\"]` to `[bundle]`, or the program after `--`",
             shown(&args.into)
         ))),
@@ -161,15 +159,14 @@ impl Contents {
     /// Reads all of the file, so that a damaged one is an error before anything is sent.
     fn read(args: &ReplayArgs, topology: &Topology) -> std::result::Result<Contents, Failure> {
         let name = shown(&args.file);
-        let mut reader = open(&args.file)
-            .map_err(|error| Failure::Usage(error.to_string()))?
-            .map_err(|error| unread(&name, &error))?;
-        let (mut nodes, mut streams, mut first) = (Vec::new(), Vec::new(), None);
+        let reader = Reader::new(open(&args.file)?);
+        let mut reader = reader.map_err(|error| unread(&name, &error))?;
+        let (mut nodes, mut streams, mut first) = (BTreeSet::new(), Vec::new(), None);
         while let Some(entry) = reader.next().map_err(|error| unread(&name, &error))? {
             match entry {
                 Entry::Began { stream, .. } => {
                     if !nodes.contains(&stream.node) {
-                        nodes.push(stream.node.clone());
+                        nodes.insert(stream.node.clone());
                     }
                     streams.push(stream.clone());
                 }
@@ -194,14 +191,14 @@ impl Contents {
             (Some(node), _) if nodes.contains(node) => node.clone(),
             (Some(node), _) => {
                 let (node, all) = (printable(node), listed(&nodes.iter().collect::<Vec<_>>()));
-                let problem = format!("{name}: no message of node `{node}`: it has those of {all}");
+                let problem = format!("{name} has no messages of node `{node}`, only of {all}");
                 return Err(Failure::Usage(problem));
             }
             (None, [node]) => (*node).clone(),
             (None, []) => {
                 let (all, into) = (listed(&nodes.iter().collect::<Vec<_>>()), shown(&args.into));
                 return Err(Failure::Usage(format!(
-                    "{into} has no node of which {name} has messages: it has those of {all}"
+                    "{into} has none of the nodes of which {name} has messages: {all}"
                 )));
             }
             (None, several) => {
@@ -226,13 +223,6 @@ impl Contents {
     }
 }
 
-type Opened = std::result::Result<Reader<BufReader<File>>, mycelium_record::ReadError>;
-
-fn open(path: &Path) -> Result<Opened> {
-    let failed = |error: std::io::Error| Error::msg(format!("{}: {error}", shown(path)));
-    Ok(Reader::new(BufReader::new(File::open(path).map_err(failed)?)))
-}
-
 /// What all services of the node share.
 struct Plan {
     file: PathBuf,
@@ -248,7 +238,7 @@ struct Plan {
 }
 
 /// What was sent.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Sums {
     messages: u64,
     gaps: u64,
@@ -256,12 +246,12 @@ struct Sums {
 }
 
 impl Sums {
-    fn text(&self) -> String {
+    fn text(self) -> String {
         let Sums { messages, gaps, missed } = self;
-        let messages = count(usize::try_from(*messages).unwrap_or(usize::MAX), "message");
+        let (messages, gaps_of) = (count(messages, "message"), count(gaps, "gap"));
         match gaps {
             0 => format!("{messages} sent"),
-            _ => format!("{messages} sent, without {missed} in {gaps} gaps of the recording"),
+            _ => format!("{messages} sent, without {missed} in {gaps_of} of the recording"),
         }
     }
 }
@@ -270,6 +260,16 @@ impl Sums {
 struct Player {
     service: String,
     plan: Arc<Plan>,
+    sums: Sums,
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        let mut all = self.plan.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        all.messages += self.sums.messages;
+        all.gaps += self.sums.gaps;
+        all.missed = all.missed.saturating_add(self.sums.missed);
+    }
 }
 
 impl StandIn for Player {
@@ -280,10 +280,11 @@ impl StandIn for Player {
 
 impl Player {
     async fn play(&mut self, mut emits: Emits<'_>) -> Result<()> {
-        let plan = &*self.plan;
+        let plan = self.plan.clone();
         let failed =
             |error: &dyn Display| Error::msg(format!("{}: {error}", shown(&plan.file))).permanent();
-        let mut reader = open(&plan.file)?.map_err(|error| failed(&error))?;
+        let file = open(&plan.file).map_err(|error| Error::msg(error.to_string()).permanent())?;
+        let mut reader = Reader::new(file).map_err(|error| failed(&error))?;
         // The publishers of the streams, by their numbers.
         let mut places = Vec::new();
         while let Some(entry) = reader.next().map_err(|error| failed(&error))? {
@@ -298,13 +299,13 @@ impl Player {
                         emits.sleep_until(due).await?;
                     }
                     emits.emit(place, message.bytes).await?;
-                    plan.sums.lock().unwrap_or_else(PoisonError::into_inner).messages += 1;
+                    self.sums.messages += 1;
                 }
                 Entry::Gap { id, missed, .. }
                     if places.get(id.index()).is_some_and(Option::is_some) =>
                 {
-                    let mut sums = plan.sums.lock().unwrap_or_else(PoisonError::into_inner);
-                    (sums.gaps, sums.missed) = (sums.gaps + 1, sums.missed.saturating_add(missed));
+                    self.sums.gaps += 1;
+                    self.sums.missed = self.sums.missed.saturating_add(missed);
                 }
                 _ => {}
             }

@@ -60,7 +60,8 @@ impl Reading {
         self.topic.gates
     }
 
-    /// Returns whether all publishers of the topic have ended, or their node, unless they wait.
+    /// Returns whether all publishers of the topic have ended. If they do not wait for this reader,
+    /// they end with the connection, too.
     pub(super) fn has_ended(&self) -> bool {
         self.topic.has_ended
     }
@@ -74,14 +75,15 @@ impl Reading {
         let Reading { reader, topic } = self;
         let first = reader.recv().await;
         let mut next = first.map_err(|error| unavailable(&topic.found, &error))?;
-        let mut bytes = 0;
+        // All of them have arrived.
+        let (at, mut bytes) = (nanoseconds(smol.wall_clock()), 0);
         for left in (0..BURST).rev() {
             let Some(delivery) = next else { return Ok(()) };
             if let UntypedDelivery::Message(message) = &delivery {
                 bytes += message.bytes.len();
-                topic.message(smol, output, message)?;
+                topic.message(output, message, at)?;
             } else {
-                topic.event(smol, output, &delivery).await?;
+                topic.event(smol, output, &delivery, at).await?;
             }
             // Takes no delivery that it would not record in this turn.
             next = if left > 0 && bytes < BURST_BYTES { reader.try_recv() } else { None };
@@ -94,16 +96,16 @@ impl Topic {
     /// Records a message.
     fn message(
         &mut self,
-        smol: &Smol,
         output: &mut Output<'_>,
         message: &UntypedMessage<'_>,
+        received_at: u64,
     ) -> Result<(), Failure> {
         let Some(slot) = self.slot(message.source) else { return Ok(()) };
         let recorded = Recorded {
             sequence: message.sequence,
-            received_at: nanoseconds(smol.wall_clock()),
+            received_at,
             sent_at: message.sent_at,
-            trace: None,
+            trace: message.trace,
             retained: message.retained,
             bytes: message.bytes,
         };
@@ -116,8 +118,8 @@ impl Topic {
         smol: &Smol,
         output: &mut Output<'_>,
         delivery: &UntypedDelivery<'_>,
+        at: u64,
     ) -> Result<(), Failure> {
-        let at = nanoseconds(smol.wall_clock());
         let recorded = match delivery {
             UntypedDelivery::Subscribed { node, message, .. } => {
                 (self.node, self.message) = ((*node).to_owned(), Some((*message).clone()));

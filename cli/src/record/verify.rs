@@ -1,13 +1,11 @@
 //! `verify`: whether two recordings have the same messages.
 
-use std::fs::File;
-use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use mycelium_record::{Comparison, Side, compare};
 
-use super::info::{sums, unread};
+use super::recording::{Sums, open, unread};
 use crate::shared::exit::Failure;
 use crate::shared::output::{print, shown};
 
@@ -25,7 +23,7 @@ pub struct VerifyArgs {
 /// Prints that the recordings are equal.
 ///
 /// # Errors
-/// The first difference; or if a file is no recording, or is damaged.
+/// The first difference; or if a file is not a recording, or is damaged.
 pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
     let (first, second) = (open(&args.first)?, open(&args.second)?);
     let of = |side| match side {
@@ -33,17 +31,16 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
         Side::Second => shown(&args.second),
     };
     match compare(first, second).map_err(|error| unread(&of(error.side), &error.error))? {
-        Comparison::Equal(totals) => print(&format!("equal: {}\n", sums(&totals))),
+        Comparison::Equal(totals) => print(&format!("equal: {}\n", Sums::of(&totals))),
         Comparison::Different(difference) => Err(Failure::Found(format!(
             "{} (first) and {} (second) differ: {difference}",
             of(Side::First),
             of(Side::Second)
         ))),
+        Comparison::Cut { side, offset } => Err(Failure::Found(format!(
+            "{} (first) and {} (second) differ: the {side} is cut off at byte {offset}",
+            of(Side::First),
+            of(Side::Second)
+        ))),
     }
-}
-
-fn open(path: &Path) -> Result<BufReader<File>, Failure> {
-    let file = File::open(path);
-    let file = file.map_err(|error| Failure::Usage(format!("{}: {error}", shown(path))))?;
-    Ok(BufReader::new(file))
 }

@@ -173,8 +173,8 @@ pub fn json(value: &impl Serialize) -> Result<String, Failure> {
 }
 
 /// Returns a number with the name of the things, such as `1 node` or `2 nodes`.
-pub fn count(count: usize, name: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
+pub fn count<N: fmt::Display + PartialEq + From<u8>>(count: N, name: &str) -> String {
+    let plural = if count == N::from(1) { "" } else { "s" };
     format!("{count} {name}{plural}")
 }
 

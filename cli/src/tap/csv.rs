@@ -2,10 +2,10 @@
 //! for each of its fields, an array or list has one column for all of its items. Control characters
 //! are escaped in names, and in texts only if they go to a terminal.
 
-use mycelium::untyped::{Layout, Source, UntypedDelivery, UntypedMessage, Value};
+use mycelium::untyped::{Hex, Layout, Source, UntypedDelivery, UntypedMessage, Value};
 
 use super::fields;
-use super::form::{Line, Output, hex, rfc3339};
+use super::form::{Line, Output, rfc3339};
 use crate::shared::exit::Failure;
 use crate::shared::output::{csv_line, printable};
 
@@ -94,7 +94,7 @@ impl Csv {
         match value {
             Value::Text(text) if !self.is_terminal => (*text).to_owned(),
             Value::Text(text) | Value::Variant(text) => printable(text).into_owned(),
-            Value::Invalid(invalid) => format!("<{}: {}>", invalid.problem, hex(invalid.bytes)),
+            Value::Invalid(invalid) => format!("<{}: {}>", invalid.problem, Hex(invalid.bytes)),
             other => other.to_string(),
         }
     }

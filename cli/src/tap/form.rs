@@ -34,11 +34,6 @@ pub(super) trait Output {
     fn other(&mut self, out: &mut Vec<u8>, line: &Line<'_>, delivery: &UntypedDelivery<'_>);
 }
 
-/// Returns bytes as hex digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Returns a time in UTC, in microseconds; 1970 for every earlier time.
 pub(super) fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_micros(time.max(SystemTime::UNIX_EPOCH)).to_string()

@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use mycelium::untyped::{Source, UntypedDelivery, UntypedMessage};
+use mycelium::untyped::{Hex, Source, UntypedDelivery, UntypedMessage};
 use mycelium_record::json;
 
-use super::form::{Line, Output, hex, rfc3339};
+use super::form::{Line, Output, rfc3339};
 
 pub(super) struct Json;
 
@@ -26,7 +26,7 @@ impl Output for Json {
         } else {
             out.push(b'{');
             for (index, path) in line.fields.iter().enumerate() {
-                name(out, index, path);
+                json::key(out, index, path);
                 match view.at(path) {
                     Some(found) => json::value(out, &found),
                     None => out.extend_from_slice(b"null"),
@@ -35,7 +35,7 @@ impl Output for Json {
             out.push(b'}');
         }
         if !view.tail().is_empty() && line.fields.is_empty() {
-            let _ = write!(out, ",\"tail\":\"{}\"", hex(view.tail()));
+            let _ = write!(out, ",\"tail\":\"{}\"", Hex(view.tail()));
         }
         out.extend_from_slice(b"}\n");
     }
@@ -69,23 +69,10 @@ impl Output for Json {
 
 fn begin(out: &mut Vec<u8>, line: &Line<'_>, source: Option<&Source>) {
     let _ = write!(out, "{{\"time\":\"{}\",\"node\":", rfc3339(line.time));
-    text(out, line.node);
+    json::text(out, line.node);
     if let Some(Source { publisher, epoch }) = source {
         out.extend_from_slice(b",\"publisher\":");
-        text(out, publisher);
+        json::text(out, publisher);
         let _ = write!(out, ",\"epoch\":\"{epoch:016x}\"");
     }
-}
-
-fn name(out: &mut Vec<u8>, index: usize, name: &str) {
-    if index > 0 {
-        out.push(b',');
-    }
-    text(out, name);
-    out.push(b':');
-}
-
-fn text(out: &mut Vec<u8>, found: &str) {
-    // Cannot fail, because a text has a form in JSON.
-    let _ = serde_json::to_writer(out, found);
 }

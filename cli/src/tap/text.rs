@@ -4,10 +4,10 @@ use std::io::Write;
 use std::ops::Range;
 
 use mycelium::subscribe::GapReason;
-use mycelium::untyped::{UntypedDelivery, UntypedMessage, Value};
+use mycelium::untyped::{Hex, UntypedDelivery, UntypedMessage, Value};
 use unicode_width::UnicodeWidthStr;
 
-use super::form::{Line, Output, hex, rfc3339};
+use super::form::{Line, Output, rfc3339};
 use crate::shared::output::printable;
 
 /// The time of day in a time such as `2026-01-02T03:04:05.678901Z`.
@@ -64,7 +64,7 @@ impl Output for Text {
                 let _ = write!(out, " {}={}", printable(field.name()), shown(&value));
             }
             if !view.tail().is_empty() {
-                let _ = write!(out, " tail={}", hex(view.tail()));
+                let _ = write!(out, " tail={}", Hex(view.tail()));
             }
         }
         for path in line.fields {

@@ -284,7 +284,7 @@ fn a_node_that_is_killed_and_started_again_is_two_epochs() {
     assert_eq!(rows.len(), 2);
     assert_ne!(rows[0]["epoch"], rows[1]["epoch"]);
     assert_eq!((&rows[0]["end"], &rows[1]["end"]), (&"lost".into(), &"open".into()));
-    assert!(line.contains(", 1 publishers lost with an unknown number of messages, "), "{line}");
+    assert!(line.contains(", 1 publisher lost with an unknown number of messages, "), "{line}");
 }
 
 #[test]

@@ -72,21 +72,24 @@ fn what_does_not_fit_is_named_before_anything_is_sent() {
     let world = recorded("2000");
     let error = |arguments: &[&str], code| replay(&world, arguments).expect_failure(code);
     let text = error(&["--node", "two"], 2);
-    assert_eq!(text, "error: day.mcap: no message of node `two`: it has those of `one`\n");
+    assert_eq!(text, "error: day.mcap has no messages of node `two`, only of `one`\n");
     let text = error(&["--speed", "0"], 2);
     assert!(text.contains("expected 0.001 to 1000000, or `max`"), "{text}");
     let fixed = ["replay", "day.mcap", "--into", "app.toml"];
     let text = world.run(&fixed).expect_failure(2);
-    assert!(text.contains("app.toml: no program is known"), "{text}");
+    assert!(text.contains("app.toml: no program is given"), "{text}");
     let text = world.run(&[&fixed[..], &["--", "./none", "{node}"]].concat()).expect_failure(3);
     assert!(text.contains("node `one` runs `./none"), "{text}");
 
     world.write("[node.other]\nservices = [\"Feed\"]\n");
     let text = error(&[], 2);
-    assert!(text.contains("app.toml has no node of which day.mcap has messages"), "{text}");
+    assert!(
+        text.contains("app.toml has none of the nodes of which day.mcap has messages: `one`"),
+        "{text}"
+    );
     world.write("[node.one]\nservices = [\"Keeper\"]\n[node.other]\nservices = [\"Feed\"]\n");
     let text = error(&["--speed", "max"], 1);
-    assert!(text.contains("no service of node `one` sends as `Feed`"), "{text}");
+    assert!(text.contains("from service `Feed`, which node `one` does not have"), "{text}");
 
     world.write(FEED);
     let bytes = fs::read(path(&world, "day.mcap")).unwrap();

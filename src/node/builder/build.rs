@@ -114,7 +114,9 @@ impl Builder {
         });
         let ports = Ports { reads: reads.collect(), ..Ports::default() };
         let recorder = self.services.iter_mut().find(|service| service.name == RECORDER);
-        recorder.into_iter().for_each(|recorder| recorder.ports = ports.clone());
+        if let Some(recorder) = recorder {
+            recorder.ports = ports;
+        }
         self.bind_ports()
     }
 

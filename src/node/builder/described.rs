@@ -191,8 +191,8 @@ impl Builder {
 
     /// Creates the builder of a node in which stand-ins run in place of services: `make` creates
     /// one for each service that the topology places on the node. `programs` are those of all nodes,
-    /// by node. A stand-in emits the messages of its service as bytes; what the service would read is
-    /// discarded, and what it would request is not. Needs the feature `describe`.
+    /// by node. A stand-in emits the messages of its service as bytes. Messages for the service are
+    /// discarded, and it makes no requests. Needs the feature `describe`.
     ///
     /// # Errors
     /// [`Problem`]: no program of the node is known, a description is damaged, or a service answers
@@ -232,10 +232,8 @@ impl Builder {
         let is_placed = |name: &String| placed.is_none_or(|names| names.contains(name));
         for service in builder.services.iter_mut().filter(|service| is_placed(&service.name)) {
             if !service.ports.answers.is_empty() {
-                let text = format!(
-                    "service `{}` answers requests: a recording has no answers",
-                    service.name
-                );
+                let text =
+                    format!("service `{}` answers requests: a stand-in cannot", service.name);
                 return Err(Problem::new(Code::SERVICE_ONLY_DESCRIBED, text));
             }
             *service =

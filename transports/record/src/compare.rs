@@ -32,12 +32,19 @@ pub enum Comparison {
     Equal(Totals),
     /// The first difference, in the order of topics, publishers and messages.
     Different(Box<Difference>),
+    /// A recording was cut off. Both have the same messages before.
+    Cut {
+        /// The recording.
+        side: Side,
+        /// The end of its last whole record.
+        offset: u64,
+    },
 }
 
 /// A difference of two recordings. Its text calls them `first` and `second`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// The topic; empty for the end of a file.
+    /// The topic.
     pub topic: String,
     /// The publisher.
     pub publisher: String,
@@ -64,13 +71,6 @@ pub enum DifferenceKind {
         items: [Option<Item>; 2],
         /// The first field that differs, with its values, if both items are messages.
         field: Option<(String, [String; 2])>,
-    },
-    /// A recording was cut off. Both have the same messages before.
-    Cut {
-        /// The recording.
-        side: Side,
-        /// The end of its last whole record.
-        offset: u64,
     },
 }
 
@@ -154,10 +154,7 @@ where
     }
     for (side, summary) in [(Side::First, &first), (Side::Second, &second)] {
         if let Some(offset) = summary.cut {
-            let kind = DifferenceKind::Cut { side, offset };
-            let (topic, publisher) = (String::new(), String::new());
-            let difference = Difference { topic, publisher, kind };
-            return Ok(Comparison::Different(Box::new(difference)));
+            return Ok(Comparison::Cut { side, offset });
         }
     }
     Ok(Comparison::Equal(first.totals))
@@ -369,14 +366,11 @@ impl fmt::Display for Item {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Difference { topic, publisher, kind } = self;
-        if let DifferenceKind::Cut { side, offset } = kind {
-            return write!(f, "the {side} is cut off at byte {offset}");
-        }
         let (topic, publisher) = (topic.escape_debug(), publisher.escape_debug());
         write!(f, "topic `{topic}`, publisher `{publisher}`")?;
         match kind {
             DifferenceKind::Stream { only_in } => write!(f, ": only in the {only_in}"),
-            DifferenceKind::Type => f.write_str(": other message types"),
+            DifferenceKind::Type => f.write_str(": the message types differ"),
             DifferenceKind::Item { number, items, field } => {
                 write!(f, ", message {number}: ")?;
                 if let Some((name, [one, other])) = field {
@@ -390,7 +384,6 @@ impl fmt::Display for Difference {
                 let bytes = if one == other { ", with other bytes" } else { "" };
                 write!(f, "{one} in the first, {other} in the second{bytes}")
             }
-            DifferenceKind::Cut { .. } => Ok(()),
         }
     }
 }

@@ -70,7 +70,7 @@ pub enum RecordError {
     },
     /// The stream has ended, or its sequences are used up.
     #[error(
-        "topic `{topic}`, publisher `{publisher}`: expected no entry after the end, found {found}"
+        "topic `{topic}`, publisher `{publisher}`: the stream has ended before sequence {found}"
     )]
     Ended {
         /// The topic.
@@ -81,7 +81,7 @@ pub enum RecordError {
         found: u64,
     },
     /// The recording has no such stream.
-    #[error("stream {index} is not of this recording")]
+    #[error("the recording has no stream {index}")]
     Stream {
         /// The number of the stream.
         index: usize,
@@ -100,7 +100,7 @@ pub enum ReadError {
         /// The reason.
         error: io::Error,
     },
-    /// The file is no MCAP file.
+    /// The file is not in the format MCAP.
     #[error("expected an MCAP file, found other bytes at its beginning")]
     NotMcap,
     /// The file is an MCAP file of another program.

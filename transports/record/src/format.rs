@@ -1,4 +1,4 @@
-//! What a recording has in its MCAP file, beside what MCAP defines.
+//! The parts of a recording's file that MCAP does not define.
 //!
 //! The profile of the header is [`PROFILE`]. Each stream has a channel of its own with the encoding
 //! [`ENCODING`], and its names and its message type as metadata. The data of a message are a byte
@@ -48,8 +48,6 @@ pub(crate) mod flag {
 
 /// From this size on, a chunk is closed.
 pub(crate) const CHUNK: usize = 1 << 20;
-/// The most bytes of a message.
-pub(crate) const LONGEST: usize = 64 << 20;
 /// The most bytes of a message that is written as JSON, too, and the most bytes of its JSON. Other
 /// messages are only in the channel of their stream.
 pub(crate) const LONGEST_JSON_OF: usize = 1 << 20;

@@ -4,7 +4,7 @@
 
 use std::io::Write;
 
-use mycelium_transports::untyped::{Items, Layout, StructView, Value};
+use mycelium_transports::untyped::{Hex, Items, Layout, StructView, Value};
 
 /// Writes the fields of a message or of a struct. The tail of a message is not a field.
 pub fn fields(out: &mut Vec<u8>, view: &StructView<'_>) {
@@ -13,16 +13,16 @@ pub fn fields(out: &mut Vec<u8>, view: &StructView<'_>) {
     }
     out.push(b'{');
     for (index, (field, found)) in view.fields().enumerate() {
-        name(out, index, field.name());
+        key(out, index, field.name());
         value(out, &found);
     }
     out.push(b'}');
 }
 
-/// Whether the fields are called `0`, `1` and so on.
+/// Whether the fields are called `0`, `1` and so on. Fields have different names.
 pub(crate) fn is_tuple(layout: &Layout) -> bool {
     let mut fields = layout.fields().iter().enumerate();
-    fields.len() > 0 && fields.all(|(index, field)| field.name() == index.to_string())
+    fields.len() > 0 && fields.all(|(index, field)| field.name().parse() == Ok(index))
 }
 
 fn list<'v>(out: &mut Vec<u8>, values: impl Iterator<Item = Value<'v>>) {
@@ -36,13 +36,13 @@ fn list<'v>(out: &mut Vec<u8>, values: impl Iterator<Item = Value<'v>>) {
     out.push(b']');
 }
 
-/// Prints a variant and its data, of which a single value without a name stands alone.
+/// Writes a variant and its data. A single value without a name is not in an array.
 fn choice(out: &mut Vec<u8>, variant: &str, fields: &StructView<'_>) {
     if fields.layout().fields().is_empty() {
         return text(out, variant);
     }
     out.push(b'{');
-    name(out, 0, variant);
+    key(out, 0, variant);
     match (is_tuple(fields.layout()), fields.fields().next()) {
         (true, Some((_, only))) if fields.layout().fields().len() == 1 => value(out, &only),
         _ => self::fields(out, fields),
@@ -50,21 +50,22 @@ fn choice(out: &mut Vec<u8>, variant: &str, fields: &StructView<'_>) {
     out.push(b'}');
 }
 
-/// Prints a map, whose keys are texts in JSON.
+/// Writes a map, whose keys are texts in JSON.
 fn map(out: &mut Vec<u8>, entries: Items<'_>) {
     out.push(b'{');
-    for (index, (key, found)) in entries.filter_map(|entry| entry.pair()).enumerate() {
-        match key {
-            Value::Text(key) | Value::Variant(key) => name(out, index, key),
-            Value::Char(key) => name(out, index, key.encode_utf8(&mut [0; 4])),
-            key => name(out, index, &key.to_string()),
+    for (index, (name, found)) in entries.filter_map(|entry| entry.pair()).enumerate() {
+        match name {
+            Value::Text(name) | Value::Variant(name) => key(out, index, name),
+            Value::Char(name) => key(out, index, name.encode_utf8(&mut [0; 4])),
+            other => key(out, index, &other.to_string()),
         }
         value(out, &found);
     }
     out.push(b'}');
 }
 
-fn name(out: &mut Vec<u8>, index: usize, name: &str) {
+/// Writes the name of a field, after a comma if it is not the first one.
+pub fn key(out: &mut Vec<u8>, index: usize, name: &str) {
     if index > 0 {
         out.push(b',');
     }
@@ -96,15 +97,15 @@ pub fn value(out: &mut Vec<u8>, found: &Value<'_>) {
         Value::Absent => write!(out, "null"),
         Value::Postcard(found) => write!(out, "{}", found.json()),
         Value::Invalid(invalid) => {
-            let _ = write!(out, "{{\"invalid\":\"{}\",\"bytes\":\"", invalid.problem);
-            invalid.bytes.iter().for_each(|byte| drop(write!(out, "{byte:02x}")));
-            write!(out, "\"}}")
+            let (problem, bytes) = (&invalid.problem, Hex(invalid.bytes));
+            write!(out, "{{\"invalid\":\"{problem}\",\"bytes\":\"{bytes}\"}}")
         }
         other => return text(out, &other.to_string()),
     };
 }
 
-fn text(out: &mut Vec<u8>, found: &str) {
+/// Writes a text in quotes.
+pub fn text(out: &mut Vec<u8>, found: &str) {
     // Cannot fail, because a text has a form in JSON.
     let _ = serde_json::to_writer(out, found);
 }

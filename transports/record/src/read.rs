@@ -26,7 +26,7 @@ use crate::error::ReadError;
 use crate::format::{self, Counts, Event, flag, key};
 use crate::records::{Channel, Chunk, Message, PREFIX, Rest};
 use crate::totals::{Broken, End, StreamTotals, Totals};
-use crate::write::check;
+use crate::write::view;
 use crate::{Recorded, Stream, StreamId};
 
 /// Reads a recording from its start to its end.
@@ -526,7 +526,7 @@ impl<R: Read> Reader<R> {
             return Err(self.damaged(at, topic, expected, found));
         }
         let (received_at, retained, bytes) = (log_time, has(flag::RETAINED), rest.0);
-        if let Err(error) = check(&open.layout, bytes) {
+        if let Err(error) = view(&open.layout, bytes) {
             return Err(self.damaged(at, topic, "a message of its layout", error));
         }
         let recorded = Recorded { sequence, received_at, sent_at, trace, retained, bytes };

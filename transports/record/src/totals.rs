@@ -122,7 +122,8 @@ impl StreamTotals {
             if message.sequence != self.next {
                 return Err(broken);
             }
-            self.next = self.next.checked_add(1).ok_or(broken)?;
+            let ended = Broken { expected: None, ..broken };
+            self.next = self.next.checked_add(1).ok_or(ended)?;
             self.recorded += 1;
         }
         self.bytes += message.bytes.len() as u64;

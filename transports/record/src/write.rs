@@ -1,8 +1,8 @@
 //! The recording: encodes streams into the bytes of an MCAP file.
 //!
 //! Bytes are complete once their chunk is closed: [`Recording::take`] returns only whole chunks, so
-//! a file to which they are appended can end anywhere and loses at most its last chunk. For each
-//! message there is no hash and no allocation.
+//! a file to which they are appended can end anywhere and loses at most its last chunk. A message of
+//! at most 1 MiB without maps needs no hash and no allocation.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -14,7 +14,7 @@ use mcap::records::MessageHeader;
 use mcap::write::NoSeek;
 use mcap::{WriteOptions, Writer};
 use mycelium_transports::local::GapReason;
-use mycelium_transports::untyped::{Layout, MessageType, ViewError};
+use mycelium_transports::untyped::{Hex, LONGEST, Layout, MessageType, StructView, ViewError};
 use zerocopy::IntoBytes;
 
 use crate::error::RecordError;
@@ -177,7 +177,7 @@ impl Recording {
             (key::EPOCH.to_owned(), format!("{epoch:016x}")),
             (key::TYPE.to_owned(), message.id.to_string()),
             (key::DIGEST.to_owned(), message.digest().to_string()),
-            (key::FORM.to_owned(), hex(&message.form)),
+            (key::FORM.to_owned(), Hex(&message.form).to_string()),
         ]);
         if *begin > 0 {
             metadata.insert(key::BEGIN.to_owned(), begin.to_string());
@@ -242,7 +242,7 @@ impl Recording {
         else {
             return Err(RecordError::Stream { index: id.0 });
         };
-        check(&channel.layout, bytes).map_err(|error| {
+        let view = view(&channel.layout, bytes).map_err(|error| {
             let Stream { topic, publisher, .. } = &*totals.stream;
             RecordError::Message { topic: topic.clone(), publisher: publisher.clone(), error }
         })?;
@@ -270,7 +270,6 @@ impl Recording {
 
         if let Some(fields) = channel.fields
             && bytes.len() <= format::LONGEST_JSON_OF
-            && let Ok(view) = channel.layout.view(bytes)
         {
             self.data.clear();
             json::fields(&mut self.data, &view);
@@ -417,12 +416,12 @@ impl Recording {
     }
 }
 
-/// Checks that bytes are a message of a layout.
+/// Returns the fields of a message of a layout.
 #[inline]
-pub(crate) fn check(layout: &Layout, bytes: &[u8]) -> Result<(), ViewError> {
+pub(crate) fn view<'a>(layout: &'a Layout, bytes: &'a [u8]) -> Result<StructView<'a>, ViewError> {
     match bytes.len() {
-        found if found > format::LONGEST => Err(ViewError::TooLong { found }),
-        _ => layout.view(bytes).map(drop),
+        found if found > LONGEST => Err(ViewError::TooLong { found }),
+        _ => layout.view(bytes),
     }
 }
 
@@ -432,12 +431,6 @@ fn refused(stream: &Stream, broken: Broken) -> RecordError {
         Some(expected) => RecordError::Sequence { topic, publisher, expected, found },
         None => RecordError::Ended { topic, publisher, found },
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
 /// Returns the beginning of a text.

@@ -22,7 +22,7 @@ const VARIANTS: u64 = 256;
 /// The type of a topic's messages as programs compare it: its number and its canonical form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageType {
-    /// The number of the type: `Message::TYPE_ID`.
+    /// The number of the type: `Message::ID`.
     pub id: u16,
     /// The canonical form of the layout, which may be foreign.
     pub form: Vec<u8>,

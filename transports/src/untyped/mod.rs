@@ -39,11 +39,11 @@ pub use crate::endpoint::{Access, Endpoint};
 pub use crate::layout::{
     ChoiceLayout, DEEPEST, EnumLayout, Field, FieldKind, Layout, LayoutError, MessageType, Postcard,
 };
-pub use postcard::PostcardValue;
+pub use postcard::{Hex, PostcardValue};
 pub use publisher::{UntypedPublishError, UntypedPublisher};
 pub use queue::Source;
 pub use reader::{UntypedDelivery, UntypedMessage, UntypedPeer, UntypedReader};
-pub use value::{InvalidValue, Items, StructView, Value, ValueProblem, ViewError};
+pub use value::{InvalidValue, Items, LONGEST, StructView, Value, ValueProblem, ViewError};
 
 // Errors of reading a topic without its type.
 

@@ -130,10 +130,13 @@ impl Traffic<TOPICS, STREAMS> for Parts {
 
     fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
         if self.sessions.iter().all(Session::has_left) {
-            let may_return = self.sessions.iter().any(Session::may_return);
-            self.sessions.iter().for_each(|session| session.confirm(now, link));
-            // The messages that stay at publishers may have been taken.
-            let reason = if may_return { CloseReason::Aborted } else { CloseReason::Shutdown };
+            let sessions = self.sessions.iter();
+            let taken = sessions.map(|session| session.confirm(now, link, context.waker()));
+            let reason = match taken.fold(false, |any, taken| any | taken.may_return) {
+                // The reader may have taken messages that stay at publishers.
+                true => CloseReason::Aborted,
+                false => CloseReason::Shutdown,
+            };
             return link.close(now, reason);
         }
         // One after the other asks the peer, which answers one request at a time.

@@ -27,12 +27,12 @@ impl<'a> PostcardValue<'a> {
         fmt::from_fn(move |f| match self.postcard.schema.as_ref() {
             None => {
                 f.write_str("{\"postcard\":\"")?;
-                hex(f, self.bytes)?;
+                write!(f, "{}", Hex(self.bytes))?;
                 f.write_str("\"}")
             }
             Some(schema) if self.write(schema, &mut Nothing, true).is_err() => {
                 f.write_str("{\"invalid\":\"postcard\",\"bytes\":\"")?;
-                hex(f, self.bytes)?;
+                write!(f, "{}", Hex(self.bytes))?;
                 f.write_str("\"}")
             }
             Some(schema) => self.write(schema, f, true),
@@ -59,8 +59,7 @@ impl fmt::Display for PostcardValue<'_> {
             }
             Some(schema) => return self.write(schema, f, false),
         }
-        hex(f, self.bytes)?;
-        f.write_str(">")
+        write!(f, "{}>", Hex(self.bytes))
     }
 }
 
@@ -89,9 +88,14 @@ impl Write for Nothing {
     }
 }
 
-/// Writes bytes as hex digits.
-pub(super) fn hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+/// Bytes that are printed as hex digits.
+#[derive(Clone, Copy, Debug)]
+pub struct Hex<'a>(pub &'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }
 
 /// The bytes that are not read yet, and where their values are written.

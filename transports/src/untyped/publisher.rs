@@ -15,7 +15,7 @@ use crate::link::LayoutMismatch;
 use crate::local::state::Origin;
 use crate::local::values::{Refusal, TopicError};
 use crate::local::writer::Writer;
-use crate::local::{DeferredWakes, TaskBudget, Topic};
+use crate::local::{DeferredWakes, EmitError, TaskBudget, Topic};
 
 /// Emits messages to one topic as bytes, for a program that does not have their type. Readers check
 /// each message. Dropping it ends its stream; sent messages are still delivered.
@@ -41,7 +41,7 @@ pub enum UntypedPublishError {
         /// The reason.
         error: LayoutError,
     },
-    /// The bytes are no message of the topic.
+    /// The bytes do not match the layout of the topic's messages.
     #[error("topic `{topic}`: {error}")]
     Message {
         /// The topic.
@@ -50,22 +50,12 @@ pub enum UntypedPublishError {
         error: ViewError,
     },
     /// A subscription or a fast handler refuses the message.
-    #[error("topic `{topic}`: {}", refused(refusal))]
-    Refused {
-        /// The topic.
-        topic: Arc<str>,
-        /// Who refuses it.
-        refusal: Refusal,
-    },
+    #[error(transparent)]
+    Refused(#[from] EmitError<()>),
 }
 
-/// Returns a refusal in words.
-fn refused(refusal: &Refusal) -> String {
-    match refusal {
-        Refusal::TooLong(error) | Refusal::Serialize(error) => error.to_string(),
-        other => format!("the message was refused: {other:?}"),
-    }
-}
+/// The number of words that are kept for the next message: those of 1 MiB.
+const KEPT: usize = (1 << 20) / size_of::<usize>();
 
 impl UntypedPublisher {
     /// Creates a publisher of bytes with its own ring, as [`Topic::publisher`] does for a type.
@@ -102,7 +92,8 @@ impl UntypedPublisher {
     /// If the future is dropped before it completes, the message was not sent.
     ///
     /// # Errors
-    /// If the bytes are no message of the topic, or a subscription or fast handler refuses it.
+    /// If the bytes do not match the layout of the topic's messages, or a subscription or a fast
+    /// handler refuses the message.
     pub async fn emit(&mut self, message: &[u8]) -> Result<(), UntypedPublishError> {
         if let Err(error) = self.view(message) {
             return Err(UntypedPublishError::Message { topic: self.topic().clone(), error });
@@ -111,8 +102,11 @@ impl UntypedPublisher {
             return Err(self.refused(refusal));
         }
         let length = message.len();
-        self.words.clear();
+        self.words.truncate(KEPT);
+        self.words.shrink_to(KEPT);
         self.words.resize(length.div_ceil(size_of::<usize>()), 0);
+        // The bytes after the message are 0.
+        self.words.last_mut().into_iter().for_each(|last| *last = 0);
         self.words.as_mut_bytes()[..length].copy_from_slice(message);
         let emitted = poll_fn(|context| {
             if self.writer.is_exhausted(context) {
@@ -124,7 +118,7 @@ impl UntypedPublisher {
         emitted.map_err(|refusal| self.refused(refusal))
     }
 
-    /// Returns why the bytes are no message of the topic.
+    /// Checks that the bytes match the layout of the topic's messages.
     fn view(&self, message: &[u8]) -> Result<(), ViewError> {
         let (expected, found) = (self.layout.size(), message.len());
         self.layout.view(message)?;
@@ -135,7 +129,7 @@ impl UntypedPublisher {
     }
 
     fn refused(&self, refusal: Refusal) -> UntypedPublishError {
-        UntypedPublishError::Refused { topic: self.topic().clone(), refusal }
+        UntypedPublishError::Refused(EmitError::new(self.topic().clone(), (), refusal))
     }
 
     /// Checks what a typed publisher checks of a message that is not fixed.

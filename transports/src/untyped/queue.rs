@@ -15,7 +15,7 @@ use mycelium_core::link::{IncomingId, Unit};
 
 use super::UntypedError;
 use crate::layout::{Layout, MessageType};
-use crate::local::GapReason;
+use crate::local::{GapReason, Metadata};
 use crate::stream::NodeLink;
 use crate::sync::lock;
 
@@ -55,7 +55,7 @@ pub(super) enum Item {
         sequence: u64,
         from: usize,
         length: usize,
-        sent_at: Option<u64>,
+        metadata: Metadata,
         retained: bool,
     },
     Gap {
@@ -80,11 +80,11 @@ pub(super) enum Item {
 pub(super) struct Batch {
     pub(super) items: Vec<Item>,
     pub(super) bytes: Vec<u8>,
-    /// The credit of the messages in the batch, by stream.
-    counts: Vec<(IncomingId, u32)>,
-    /// The sequence after the last message or gap in the batch, by stream; only if publishers wait
-    /// for the reader.
-    pub(super) ends: Ends,
+    /// The credit of the messages in the batch.
+    credit: OfStreams<u32>,
+    /// The sequence after the last message or gap in the batch; only if publishers wait for the
+    /// reader.
+    pub(super) ends: OfStreams<u64>,
     /// The bytes of retained messages, which use no credit.
     retained: usize,
 }
@@ -96,14 +96,12 @@ impl Batch {
         stream: IncomingId,
         (source, sequence): (&Arc<Source>, u64),
         bytes: &[u8],
-        sent_at: Option<u64>,
+        metadata: Metadata,
         cost: u32,
     ) {
-        self.add(source, sequence, bytes, sent_at, false);
-        match self.counts.iter_mut().find(|(known, _)| *known == stream) {
-            Some((_, count)) => *count = count.saturating_add(cost),
-            None => self.counts.push((stream, cost)),
-        }
+        self.add(source, sequence, bytes, metadata, false);
+        let credit = self.credit.at(stream);
+        *credit = credit.saturating_add(cost);
     }
 
     fn add(
@@ -111,20 +109,20 @@ impl Batch {
         source: &Arc<Source>,
         sequence: u64,
         bytes: &[u8],
-        sent_at: Option<u64>,
+        metadata: Metadata,
         retained: bool,
     ) {
         let (from, length, source) = (self.bytes.len(), bytes.len(), source.clone());
         self.bytes.extend_from_slice(bytes);
         self.retained += if retained { length } else { 0 };
-        self.items.push(Item::Message { source, sequence, from, length, sent_at, retained });
+        self.items.push(Item::Message { source, sequence, from, length, metadata, retained });
     }
 
     fn clear(&mut self) {
         self.retained = 0;
         self.items.clear();
         self.bytes.clear();
-        self.counts.clear();
+        self.credit.0.clear();
         self.ends.0.clear();
     }
 
@@ -144,35 +142,42 @@ impl Batch {
             item
         }));
         self.retained += std::mem::take(&mut other.retained);
-        self.add_counts(&mut other.counts);
-        self.ends.append(&mut other.ends);
+        self.credit.add(&mut other.credit);
+        self.ends.replace(&mut other.ends);
     }
+}
 
-    fn add_counts(&mut self, other: &mut Vec<(IncomingId, u32)>) {
-        for (stream, more) in other.drain(..) {
-            match self.counts.iter_mut().find(|(known, _)| *known == stream) {
-                Some((_, count)) => *count = count.saturating_add(more),
-                None => self.counts.push((stream, more)),
-            }
+/// A number for each stream that has one.
+#[derive(Debug, Default)]
+pub(super) struct OfStreams<N>(Vec<(IncomingId, N)>);
+
+impl<N: Default> OfStreams<N> {
+    /// Returns the number of a stream, which is 0 at first.
+    fn at(&mut self, stream: IncomingId) -> &mut N {
+        // Searches from the end, because messages of a stream often follow each other.
+        let known = self.0.iter().rposition(|(known, _)| *known == stream);
+        let place = known.unwrap_or_else(|| {
+            self.0.push((stream, N::default()));
+            self.0.len() - 1
+        });
+        &mut self.0[place].1
+    }
+}
+
+impl OfStreams<u32> {
+    /// Adds the numbers of `others`, and empties it.
+    fn add(&mut self, others: &mut OfStreams<u32>) {
+        for (stream, more) in others.0.drain(..) {
+            let number = self.at(stream);
+            *number = number.saturating_add(more);
         }
     }
 }
 
-/// The sequences after the last messages or gaps of streams.
-#[derive(Debug, Default)]
-pub(super) struct Ends(Vec<(IncomingId, u64)>);
-
-impl Ends {
-    fn note(&mut self, stream: IncomingId, next: u64) {
-        match self.0.iter_mut().find(|(known, _)| *known == stream) {
-            Some((_, known)) => *known = next,
-            None => self.0.push((stream, next)),
-        }
-    }
-
-    /// Takes the content of later ones.
-    pub(super) fn append(&mut self, later: &mut Ends) {
-        later.0.drain(..).for_each(|(stream, next)| self.note(stream, next));
+impl OfStreams<u64> {
+    /// Replaces numbers by those of `later`, and empties it.
+    pub(super) fn replace(&mut self, later: &mut OfStreams<u64>) {
+        later.0.drain(..).for_each(|(stream, number)| *self.at(stream) = number);
     }
 }
 
@@ -189,10 +194,10 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     batch: Batch,
-    /// The messages that the reader has taken.
-    taken: Batch,
+    /// The credit of the messages that the reader has taken.
+    taken: OfStreams<u32>,
     /// The ends of the messages that it is done with.
-    done: Ends,
+    done: OfStreams<u64>,
     /// How reading has ended.
     end: Option<Result<(), UntypedError>>,
     has_left: bool,
@@ -204,11 +209,22 @@ struct State {
     waker: Option<Waker>,
 }
 
+/// What a reader has done with the messages of a stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Progress {
+    /// It has taken messages that use this credit.
+    Taken(u32),
+    /// It is done with all messages before this sequence.
+    Done(u64),
+}
+
 /// The reader's activity since the last call of [`taken`](Queue::taken).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Taken {
     /// The reader has gone.
     pub(super) has_left: bool,
+    /// Publishers are to keep what it is not done with.
+    pub(super) may_return: bool,
     /// The reader has taken nothing, although items wait for it.
     pub(super) is_idle: bool,
 }
@@ -240,7 +256,7 @@ impl Queue {
         std::mem::swap(&mut state.batch, batch);
         state.progress = true;
         let State { taken, waker, .. } = &mut *state;
-        taken.add_counts(&mut batch.counts);
+        taken.add(&mut batch.credit);
         let waker = waker.take();
         drop(state);
         waker.into_iter().for_each(Waker::wake);
@@ -248,31 +264,30 @@ impl Queue {
     }
 
     /// Notes that the reader is done with messages.
-    pub(super) fn done(&self, ends: &mut Ends) {
+    pub(super) fn done(&self, ends: &mut OfStreams<u64>) {
         if ends.0.is_empty() {
             return;
         }
         let mut state = lock(&self.state);
-        state.done.append(ends);
+        state.done.replace(ends);
         let waker = state.waker.take();
         drop(state);
         waker.into_iter().for_each(Waker::wake);
     }
 
-    /// Returns the next sequence of a stream that the reader is done with.
-    pub(super) fn next_done(&self) -> Option<(IncomingId, u64)> {
-        lock(&self.state).done.0.pop()
-    }
-
-    /// Calls `each` with the credit of the messages that the reader has taken since the last call,
-    /// by stream. The waker is woken when the reader takes more, or leaves.
-    pub(super) fn taken(&self, waker: &Waker, mut each: impl FnMut(IncomingId, u32)) -> Taken {
+    /// Calls `each` with what the reader has taken and is done with since the last call, by stream.
+    /// The waker is woken when there is more, or the reader leaves.
+    pub(super) fn taken(&self, waker: &Waker, mut each: impl FnMut(IncomingId, Progress)) -> Taken {
         let mut state = lock(&self.state);
         let progress = std::mem::take(&mut state.progress);
-        state.taken.counts.drain(..).for_each(|(stream, count)| each(stream, count));
-        state.waker = Some(waker.clone());
-        let has_waiting = !state.batch.items.is_empty();
-        Taken { has_left: state.has_left, is_idle: has_waiting && !progress }
+        let State { taken, done, .. } = &mut *state;
+        taken.0.drain(..).for_each(|(stream, credit)| each(stream, Progress::Taken(credit)));
+        done.0.drain(..).for_each(|(stream, next)| each(stream, Progress::Done(next)));
+        if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            state.waker = Some(waker.clone());
+        }
+        let is_idle = !state.batch.items.is_empty() && !progress;
+        Taken { has_left: state.has_left, may_return: state.may_return, is_idle }
     }
 
     /// Ends the queue: no more items will be passed on.
@@ -306,10 +321,6 @@ impl Queue {
 
     pub(super) fn has_left(&self) -> bool {
         lock(&self.state).has_left
-    }
-
-    pub(super) fn may_return(&self) -> bool {
-        lock(&self.state).may_return
     }
 
     /// Waits until the reader has left.
@@ -348,9 +359,9 @@ struct IncomingStream {
     discarded: u64,
     /// The credit of discarded messages that was not granted again yet.
     ungranted: u32,
-    /// The arrived fragments of a message, and its send time.
+    /// The arrived fragments of a message, and its metadata.
     fragments: Vec<u8>,
-    sent_at: Option<u64>,
+    metadata: Metadata,
     /// The reader's demand was signaled to the peer on this connection.
     has_signaled: bool,
 }
@@ -390,7 +401,7 @@ impl IncomingStreams {
                     discarded: 0,
                     ungranted: 0,
                     fragments: Vec::new(),
-                    sent_at: None,
+                    metadata: Metadata::default(),
                     has_signaled: false,
                 });
             }
@@ -398,10 +409,10 @@ impl IncomingStreams {
     }
 
     /// Handles the next message.
-    pub(super) fn push(&mut self, id: IncomingId, bytes: &[u8], sent_at: Option<u64>) {
+    pub(super) fn push(&mut self, id: IncomingId, bytes: &[u8], metadata: Metadata) {
         let (discards, unit) = (self.discards, self.unit);
         if let Some((stream, batch)) = self.get(id) {
-            stream.push(batch, bytes, sent_at, (discards, unit));
+            stream.push(batch, bytes, metadata, (discards, unit));
         }
         self.note_end(id);
     }
@@ -411,7 +422,7 @@ impl IncomingStreams {
         if self.gates
             && let Some((stream, batch)) = self.get(id)
         {
-            batch.ends.note(id, stream.next);
+            *batch.ends.at(id) = stream.next;
         }
     }
 
@@ -420,20 +431,20 @@ impl IncomingStreams {
         &mut self,
         id: IncomingId,
         fragment: &Fragment,
-        (bytes, sent_at): (&[u8], Option<u64>),
+        (bytes, metadata): (&[u8], Metadata),
         check: impl FnOnce(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let how = (self.discards, self.unit);
         let Some((stream, batch)) = self.get(id) else { return Ok(()) };
         if fragment.offset == 0 {
             stream.fragments.clear();
-            stream.sent_at = sent_at;
+            stream.metadata = metadata;
         }
         stream.fragments.extend_from_slice(bytes);
         if stream.fragments.len() >= fragment.total as usize {
-            let (bytes, sent_at) = (std::mem::take(&mut stream.fragments), stream.sent_at);
+            let (bytes, metadata) = (std::mem::take(&mut stream.fragments), stream.metadata);
             check(&bytes)?;
-            stream.push(batch, &bytes, sent_at, how);
+            stream.push(batch, &bytes, metadata, how);
             self.note_end(id);
         }
         Ok(())
@@ -459,7 +470,7 @@ impl IncomingStreams {
         if stream.fragments.len() >= total as usize {
             let bytes = std::mem::take(&mut stream.fragments);
             check(stream.id, &bytes)?;
-            self.batch.add(&stream.source, sequence, &bytes, None, true);
+            self.batch.add(&stream.source, sequence, &bytes, Metadata::default(), true);
         }
         Ok(())
     }
@@ -519,8 +530,8 @@ impl IncomingStreams {
         }
     }
 
-    /// Tells the peer, once on each connection, that the reader waits for messages: it holds those
-    /// back with which earlier processes of the reader have died.
+    /// Tells the peer, once on each connection, that the reader waits for messages. Until then, the
+    /// peer holds back messages that were in flight when earlier processes of the reader died.
     pub(super) fn signal_demand(&mut self, now: Duration, link: &mut NodeLink<'_>) {
         for stream in self.places.iter_mut().flatten().filter(|stream| !stream.has_signaled) {
             stream.has_signaled = link.signal_demand(now, stream.id).is_ok();
@@ -574,7 +585,7 @@ impl IncomingStream {
         &mut self,
         batch: &mut Batch,
         bytes: &[u8],
-        sent_at: Option<u64>,
+        metadata: Metadata,
         (discards, unit): (bool, Option<Unit>),
     ) {
         let cost = unit.map_or(1, |unit| u32::try_from(unit.cost(bytes.len())).unwrap_or(u32::MAX));
@@ -583,7 +594,7 @@ impl IncomingStream {
             self.ungranted = self.ungranted.saturating_add(cost);
         } else {
             self.report_discarded(batch);
-            batch.push(self.id, (&self.source, self.next), bytes, sent_at, cost);
+            batch.push(self.id, (&self.source, self.next), bytes, metadata, cost);
         }
         self.next = self.next.saturating_add(1);
     }

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
+use mycelium_core::TraceContext;
 use mycelium_core::link::{CloseReason, Config, Confirms, LinkError, Name};
 use mycelium_executor::{Executor, Stream};
 
 use super::UntypedError;
 use super::parts::Parts;
-use super::queue::{Batch, Ends, Item, Queue, Source};
+use super::queue::{Batch, Item, OfStreams, Queue, Source};
 use super::session::{Goal, Session};
 use super::value::{StructView, ViewError};
 use crate::endpoint::Endpoint;
@@ -150,7 +151,7 @@ impl UntypedPeer {
                 queue,
                 batch: Batch::default(),
                 next: 0,
-                taken: Ends::default(),
+                taken: OfStreams::default(),
                 layout: None,
                 end: None,
                 is_over: false,
@@ -289,7 +290,7 @@ pub struct UntypedReader {
     /// The index of the next item of the batch.
     next: usize,
     /// What was taken and is not done, before the batch.
-    taken: Ends,
+    taken: OfStreams<u64>,
     layout: Option<Arc<Layout>>,
     /// How the reading has ended, until `recv` has returned it.
     end: Option<Result<(), UntypedError>>,
@@ -368,6 +369,8 @@ pub struct UntypedMessage<'a> {
     /// The send time, in nanoseconds since 1970 UTC, by the clock of the sender. A peer can send
     /// any number. `None` if the topic is not measured.
     pub sent_at: Option<u64>,
+    /// The trace that the message belongs to.
+    pub trace: Option<TraceContext>,
     /// The publisher has retained the message for readers that join later, as this one did.
     pub retained: bool,
     /// The bytes of the message, with its tail if it has one.
@@ -411,6 +414,11 @@ impl UntypedReader {
         self.delivery(self.next - 1)
     }
 
+    /// Returns whether [`try_recv`](UntypedReader::try_recv) would return a delivery.
+    pub fn has_arrived(&mut self) -> bool {
+        self.refill()
+    }
+
     /// Waits until [`recv`](UntypedReader::recv) would not wait. Use it to wait for several readers
     /// at once.
     pub async fn ready(&mut self) {
@@ -429,7 +437,7 @@ impl UntypedReader {
     /// nothing more.
     pub fn done(&mut self) {
         if self.next >= self.batch.items.len() {
-            self.taken.append(&mut self.batch.ends);
+            self.taken.replace(&mut self.batch.ends);
         }
         self.queue.done(&mut self.taken);
     }
@@ -461,11 +469,11 @@ impl UntypedReader {
         }
     }
 
-    /// Whether a delivery has arrived.
+    /// Takes the next batch if all of this one is taken. Returns whether there is a delivery.
     fn refill(&mut self) -> bool {
         if self.next >= self.batch.items.len() && !self.is_over {
             self.next = 0;
-            self.taken.append(&mut self.batch.ends);
+            self.taken.replace(&mut self.batch.ends);
             if let Some(end) = self.queue.take(&mut self.batch) {
                 (self.is_over, self.end) = (true, Some(end));
             }
@@ -483,12 +491,13 @@ impl UntypedReader {
             }
             Item::Disconnected { reason } => UntypedDelivery::Disconnected { reason },
             Item::Began { source, first } => UntypedDelivery::Began { source, first: *first },
-            Item::Message { source, sequence, from, length, sent_at, retained } => {
+            Item::Message { source, sequence, from, length, metadata, retained } => {
                 UntypedDelivery::Message(UntypedMessage {
                     retained: *retained,
                     source,
                     sequence: *sequence,
-                    sent_at: *sent_at,
+                    sent_at: metadata.sent_at,
+                    trace: metadata.trace,
                     bytes: self.batch.bytes.get(*from..*from + *length).unwrap_or_default(),
                     layout: self.layout.as_ref()?,
                 })

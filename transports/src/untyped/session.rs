@@ -5,25 +5,25 @@
 //! its traffic. Everything that is received is foreign: an error ends the link and the reading.
 
 use std::sync::Arc;
-use std::task::Context;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
-use mycelium_core::FrameView;
 use mycelium_core::descriptor::Digest;
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{
     CloseReason, Event, IncomingId, Interest, InterestId, Name, ReaderMode, ReaderStart,
     RejectReason, SendError, Unit,
 };
+use mycelium_core::{FrameView, TraceContext};
 use mycelium_executor::{Executor, SendFuture};
 
 use super::UntypedError;
 use super::query::Query;
-use super::queue::{IncomingStreams, Item, Queue, Source};
+use super::queue::{IncomingStreams, Item, Progress, Queue, Source, Taken};
 use super::value::{LONGEST, ViewError};
 use crate::layout::{Layout, MessageType, check_digest};
 use crate::link::{CatalogueEntry, LONGEST_CATALOGUE, LONGEST_FORM, gap_reason};
-use crate::local::Start;
+use crate::local::{Metadata, Start};
 use crate::stream::NodeLink;
 
 /// The limit on the bytes of a stream that are in transit or wait for the reader, if all messages
@@ -152,11 +152,6 @@ impl Session {
     /// Whether the reader has left.
     pub(super) fn has_left(&self) -> bool {
         self.queue.has_left()
-    }
-
-    /// Whether publishers keep what the reader, which has left, is not done with.
-    pub(super) fn may_return(&self) -> bool {
-        self.gates() && self.queue.may_return()
     }
 
     /// Whether everything that was needed has arrived.
@@ -465,7 +460,7 @@ impl Session {
         self.check(id, frame.header().fixed_len().into())?;
         let checked = check_bodies(self.layout.as_deref(), frame.payload());
         checked.map_err(|error| self.invalid(id, error))?;
-        self.streams.push(id, frame.payload(), frame.sent_at());
+        self.streams.push(id, frame.payload(), metadata(frame.trace(), frame.sent_at()));
         Ok(())
     }
 
@@ -483,7 +478,7 @@ impl Session {
             }
             let checked = check_bodies(layout, message);
             checked.map_err(|error| self.invalid(id, error))?;
-            self.streams.push(id, message, None);
+            self.streams.push(id, message, Metadata::default());
             Ok(())
         })
     }
@@ -494,7 +489,7 @@ impl Session {
         id: IncomingId,
         fragment: &Fragment,
         bytes: &[u8],
-        sent_at: Option<u64>,
+        metadata: Metadata,
     ) -> Result<(), UntypedError> {
         self.check(id, fragment.fixed_len.into())?;
         let found = fragment.total as usize;
@@ -503,7 +498,7 @@ impl Session {
         }
         let layout = self.layout.as_deref();
         let check = |bytes: &[u8]| check_bodies(layout, bytes);
-        let pushed = self.streams.push_fragment(id, fragment, (bytes, sent_at), check);
+        let pushed = self.streams.push_fragment(id, fragment, (bytes, metadata), check);
         pushed.map_err(|error| self.invalid(id, error))
     }
 
@@ -539,6 +534,11 @@ impl Session {
             context.waker().wake_by_ref();
         }
     }
+}
+
+/// Returns the metadata of a message. A trace with invalid ids counts as none.
+fn metadata(trace: Option<TraceContext>, sent_at: Option<u64>) -> Metadata {
+    Metadata { trace: trace.filter(TraceContext::is_valid), sent_at }
 }
 
 /// Checks that the bodies of a message are those of its fields.
@@ -593,7 +593,8 @@ impl Session {
                 self.streams.begin(stream, source, first, resumed);
             }
             Event::Fragment { stream: id, fragment, envelope, bytes } => {
-                if let Err(error) = self.fragment(id, &fragment, bytes, envelope.sent_at) {
+                let metadata = metadata(envelope.trace, envelope.sent_at);
+                if let Err(error) = self.fragment(id, &fragment, bytes, metadata) {
                     self.fail(now, link, error);
                 }
             }
@@ -617,12 +618,17 @@ impl Session {
         }
     }
 
-    /// Confirms the messages that the reader is done with.
-    pub(super) fn confirm(&self, now: Duration, link: &mut NodeLink<'_>) {
-        while let Some((stream, next)) = self.queue.next_done() {
-            // A stream that is gone waits for nobody.
-            _ = link.confirm(now, stream, next);
-        }
+    /// Sends credit for the messages that the reader has taken, and confirms those that it is done
+    /// with.
+    pub(super) fn confirm(&self, now: Duration, link: &mut NodeLink<'_>, waker: &Waker) -> Taken {
+        let taken = self.queue.taken(waker, |stream, progress| {
+            // A stream that has ended needs no credit, and one that is gone waits for nobody.
+            _ = match progress {
+                Progress::Taken(credit) => link.grant(stream, credit),
+                Progress::Done(next) => link.confirm(now, stream, next),
+            };
+        });
+        Taken { may_return: taken.may_return && self.gates(), ..taken }
     }
 
     /// Sends credit, confirmations and requests.
@@ -632,15 +638,11 @@ impl Session {
         link: &mut NodeLink<'_>,
         context: &mut Context<'_>,
     ) {
-        let taken = self.queue.taken(context.waker(), |stream, count| {
-            // A stream that has ended needs no credit.
-            _ = link.grant(stream, count);
-        });
-        self.confirm(now, link);
+        let taken = self.confirm(now, link, context.waker());
         if taken.has_left && !self.is_asking() {
             // The link stays for other topics.
             self.timer = None;
-            if !self.may_return() {
+            if !taken.may_return {
                 self.streams.forget_all();
                 _ = self.interest.take().map(|interest| link.unsubscribe(interest));
             }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use mycelium_core::{U256, debug_as_display};
 use thiserror::Error;
 
-use super::postcard::{PostcardValue, hex};
+use super::postcard::{Hex, PostcardValue};
 use crate::layout::{EnumLayout, Field, FieldKind, Layout};
 
 /// The values of a message, or of a struct in a message.
@@ -162,7 +162,7 @@ pub enum ViewError {
 debug_as_display!(ValueProblem, ViewError);
 
 /// The most bytes of a message.
-pub(super) const LONGEST: usize = 64 << 20;
+pub const LONGEST: usize = 64 << 20;
 
 /// A body begins at a multiple of this number of bytes from the start of its message.
 const ALIGNMENT: usize = 8;
@@ -492,8 +492,7 @@ impl fmt::Display for StructView<'_> {
             write!(f, "{space}{}={value}", field.name().escape_debug())?;
         }
         if !self.tail.is_empty() {
-            f.write_str(" tail=")?;
-            hex(f, self.tail)?;
+            write!(f, " tail={}", Hex(self.tail))?;
         }
         Ok(())
     }
@@ -545,9 +544,7 @@ impl fmt::Display for Value<'_> {
 
 impl fmt::Display for InvalidValue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<{}: ", self.problem)?;
-        hex(f, self.bytes)?;
-        f.write_str(">")
+        write!(f, "<{}: {}>", self.problem, Hex(self.bytes))
     }
 }
 

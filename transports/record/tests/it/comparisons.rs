@@ -13,6 +13,7 @@ fn compared(a: &[u8], b: &[u8]) -> String {
     match compare(Cursor::new(a), Cursor::new(b)).unwrap() {
         Comparison::Equal(totals) => format!("equal {}", totals.messages()),
         Comparison::Different(difference) => difference.to_string(),
+        Comparison::Cut { side, offset } => format!("the {side} is cut off at byte {offset}"),
     }
 }
 
@@ -150,7 +151,7 @@ fn types_and_retained_messages_count() {
     let about = "topic `ticks`, publisher `Feed`";
     assert_eq!(compared(&one(false, 1), &one(false, 1)), "equal 1");
     let types = compared(&one(false, 1), &one(false, 2));
-    assert_eq!(types, format!("{about}: other message types"));
+    assert_eq!(types, format!("{about}: the message types differ"));
     assert_eq!(
         compared(&one(false, 1), &one(true, 1)),
         format!(

@@ -144,7 +144,8 @@ fn lies_about_sequences_and_counts_are_refused() {
         r#"{{"event":"gap","channel":1,"next":{most},"missed":{most},"reason":"skipped"}}"#
     ));
     liar.tick(most);
-    liar.refused("expected sequence 18446744073709551615 of publisher `Feed`, found sequence");
+    let last = "found sequence 18446744073709551615";
+    liar.refused(&format!("expected no entry after the end of publisher `Feed`, {last}"));
 
     let mut liar = Liar::begun();
     liar.event(r#"{"event":"ended","channel":1,"next":0}"#);
