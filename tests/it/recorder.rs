@@ -84,9 +84,9 @@ impl Quiet {
 }
 
 /// More than all rings on the way have room for.
-const COUNT: u64 = 60_000;
+const COUNT: u64 = 240_000;
 /// More than arrive at one time: a process that takes as many is done with some of them.
-const BATCH: u64 = 4_000;
+const BATCH: u64 = 16_000;
 
 const TOPOLOGY: &str = r#"
 [node.feed]

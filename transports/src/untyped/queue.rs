@@ -19,9 +19,9 @@ use crate::local::{GapReason, Metadata};
 use crate::stream::NodeLink;
 use crate::sync::lock;
 
-/// The limit on waiting items. Windows limit messages to a smaller number, but a peer also sends
-/// gaps, starts and ends between messages.
-const MOST_ITEMS: usize = 1 << 20;
+/// The limit on waiting items that are not messages. Windows limit messages, but not the gaps,
+/// starts and ends that a peer sends between them.
+const MOST_OTHERS: usize = 1 << 20;
 
 /// The limit on waiting bytes of retained messages.
 const MOST_RETAINED: usize = 256 << 20;
@@ -85,6 +85,8 @@ pub(super) struct Batch {
     /// The sequence after the last message or gap in the batch; only if publishers wait for the
     /// reader.
     pub(super) ends: OfStreams<u64>,
+    /// The number of messages that use credit.
+    messages: usize,
     /// The bytes of retained messages, which use no credit.
     retained: usize,
 }
@@ -100,6 +102,7 @@ impl Batch {
         cost: u32,
     ) {
         self.add(source, sequence, bytes, metadata, false);
+        self.messages += 1;
         let credit = self.credit.at(stream);
         *credit = credit.saturating_add(cost);
     }
@@ -119,7 +122,7 @@ impl Batch {
     }
 
     fn clear(&mut self) {
-        self.retained = 0;
+        (self.messages, self.retained) = (0, 0);
         self.items.clear();
         self.bytes.clear();
         self.credit.0.clear();
@@ -141,6 +144,7 @@ impl Batch {
             }
             item
         }));
+        self.messages += std::mem::take(&mut other.messages);
         self.retained += std::mem::take(&mut other.retained);
         self.credit.add(&mut other.credit);
         self.ends.replace(&mut other.ends);
@@ -238,8 +242,8 @@ impl Queue {
         }
         let mut state = lock(&self.state);
         state.batch.append(batch);
-        let Batch { items, retained, .. } = &state.batch;
-        let is_bounded = items.len() <= MOST_ITEMS && *retained <= MOST_RETAINED;
+        let Batch { items, messages, retained, .. } = &state.batch;
+        let is_bounded = items.len() - messages <= MOST_OTHERS && *retained <= MOST_RETAINED;
         drop(state);
         self.filled.notify(usize::MAX);
         is_bounded

@@ -91,7 +91,7 @@ impl UntypedPeer {
     /// existing publishers begin at `start`.
     ///
     /// A task of the executor runs the link; received messages wait for
-    /// [`recv`](UntypedReader::recv), up to a quarter MiB for each publisher, or up to the longest
+    /// [`recv`](UntypedReader::recv), up to a MiB for each publisher, or up to the longest
     /// message, 64 MiB, if they differ in length. Messages that a publisher overwrites meanwhile are
     /// a gap with the exact number. After a lost connection the link connects again, perhaps to a
     /// new process of the node. If a peer breaks the protocol, or refuses this side, the reading

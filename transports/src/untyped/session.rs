@@ -28,7 +28,7 @@ use crate::stream::NodeLink;
 
 /// The limit on the bytes of a stream that are in transit or wait for the reader, if all messages
 /// have the same size. Otherwise it is that of the longest message.
-const WINDOW: usize = 256 << 10;
+const WINDOW: usize = 1 << 20;
 
 /// The bytes for each credit, if messages differ in length.
 const UNIT: u32 = 1 << 10;
@@ -329,7 +329,7 @@ impl Session {
         })?;
         let window = match layout.has_bodies() {
             true => LONGEST / UNIT as usize,
-            false => (WINDOW / (layout.size() + 64)).max(8),
+            false => (WINDOW / (layout.size() + size_of::<Item>())).max(8),
         };
         self.streams.unit = layout.has_bodies().then(|| Unit::of_bytes(UNIT));
         self.layout = Some(Arc::new(layout));
