@@ -166,6 +166,10 @@ fn killed(topology: &Topology, process: u64, until: u64) -> (u64, u64) {
                 reader.done();
             }
         }
+        // What it is done with is sent, or not.
+        for _ in 0..process * 20 {
+            tokio::task::yield_now().await;
+        }
         // Its end is not sent, because the runtime ends first.
         std::mem::forget(reader);
         (first, expected)
@@ -237,6 +241,54 @@ async fn topic_ended(reader: &mut UntypedReader) {
             return;
         }
     }
+}
+
+/// A message that a link sends in parts.
+#[message(topic = "notes", id = 3, max = "256 KiB")]
+struct Note {
+    text: String,
+}
+
+struct Author;
+
+#[service(emits(Note))]
+impl Author {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for number in 0..100 {
+            ctx.emit(Note { text: format!("{number:200}").repeat(1000) }).await?;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_messages_wait_for_a_recorder_that_takes_none_for_long() {
+    let directory = Directory::new("recorder-long");
+    let text = "[node.feed]\nservices = [\"Author\"]\n\
+                [node.recorder]\nservices = [\"Recorder\"]\n[recorder]\ntopics = [\"notes\"]\n";
+    let topology = Topology::parse("t.toml", text).unwrap().in_directory(&directory.0);
+    let feed = start(Node::builder("feed").topology(topology.clone()).service(|| Author));
+    let peer = peer(&topology, "recorder", 1);
+    let mut notes = peer.read_gating(&["notes"]).unwrap().swap_remove(0);
+    let mut expected = 0;
+    loop {
+        match within(notes.recv()).await.unwrap().unwrap() {
+            UntypedDelivery::Message(message) => {
+                assert_eq!(message.sequence, expected);
+                expected += 1;
+                if expected == 10 {
+                    // An observing reader would miss what arrives now.
+                    tokio::time::sleep(Duration::from_millis(1300)).await;
+                }
+            }
+            UntypedDelivery::Gap { missed, .. } => panic!("{missed} missed"),
+            UntypedDelivery::Ended { next, .. } => break assert_eq!((next, expected), (100, 100)),
+            _ => {}
+        }
+        notes.done();
+    }
+    notes.done();
+    within(feed.join()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -67,15 +67,17 @@ impl Keeper {
     }
 }
 
-/// Emits more messages than the ring has room for.
+/// Emits more messages than the ring has room for, and ends after `Feed`.
 struct Acker;
 
-#[service(emits(Ack))]
+#[service(reads(Tick), emits(Ack))]
 impl Acker {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         for price in 0..100 {
             ctx.emit(Ack { price }).await?;
         }
+        let mut ticks = ctx.subscribe::<Tick>()?;
+        while ticks.recv().await.is_some() {}
         Ok(())
     }
 }
@@ -103,6 +105,8 @@ services = ["Feed"]
 services = ["Keeper", "Acker"]
 [topic.acks]
 capacity = 4
+[subscription."Acker.ticks"]
+policy = "drop-oldest"
 "#;
 
 fn description() -> Description {

@@ -59,7 +59,7 @@ fn recording(directory: &Directory, count: u64, descriptor: &mycelium_core::Desc
         let value = [number, 0].map(u64::to_le_bytes).concat();
         let recorded = Recorded {
             sequence: number / 2,
-            received_at: 1_000 + 2_000_000 * number,
+            received_at: 1_700_000_000_000_000_000 + 2_000_000 * number,
             sent_at: None,
             trace: None,
             retained: false,
@@ -86,6 +86,17 @@ fn a_service_gets_the_recorded_messages_at_their_times() {
     assert_eq!(changes.len(), 3_000);
     test.advance(Duration::from_secs(1));
     test.finish().unwrap();
+}
+
+#[test]
+#[should_panic(expected = "day.mcap: the recording is cut off")]
+fn a_recording_that_is_cut_off_is_named() {
+    let directory = Directory::new("replay-cut");
+    recording(&directory, 2, Price::DESCRIPTOR);
+    let path = directory.0.join("day.mcap");
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
+    ServiceTest::new(|| Clock).replay(path);
 }
 
 #[test]
