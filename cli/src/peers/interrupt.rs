@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -16,7 +16,11 @@ use signal_hook::flag;
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The first signal. A second one ends the process at once.
-pub(crate) struct Interrupt(Fuse<SendFuture<io::Result<()>>>);
+pub(crate) struct Interrupt {
+    first: Fuse<SendFuture<io::Result<()>>>,
+    /// The signal that has come.
+    signal: Arc<AtomicUsize>,
+}
 
 impl Interrupt {
     /// Creates the wait for a signal. From now on, the first SIGINT or SIGTERM does not end the
@@ -27,19 +31,26 @@ impl Interrupt {
         if let Some(failed) = (&mut first).now_or_never() {
             failed?;
         }
-        let has_come = Arc::new(AtomicBool::new(false));
+        let (has_come, number) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         for signal in [SIGINT, SIGTERM] {
             // The order matters: the first call checks the flag before the second one sets it, so
             // only a second signal ends the process.
             flag::register_conditional_default(signal, has_come.clone())?;
             flag::register(signal, has_come.clone())?;
+            flag::register_usize(signal, number.clone(), signal.unsigned_abs() as usize)?;
         }
-        Ok(Interrupt(first))
+        Ok(Interrupt { first, signal: number })
+    }
+
+    /// Returns the signal that has come, if one has.
+    pub(crate) fn signal(&self) -> Option<i32> {
+        let signal = self.signal.load(Ordering::Relaxed);
+        i32::try_from(signal).ok().filter(|signal| *signal != 0)
     }
 
     /// Waits for `work`. Returns its result, or `None` after a signal.
     pub(crate) async fn during<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        match select(&mut self.0, pin!(work)).await {
+        match select(&mut self.first, pin!(work)).await {
             Either::Left(_) => None,
             Either::Right((done, _)) => Some(done),
         }
@@ -53,8 +64,8 @@ impl Interrupt {
         writing: impl Future<Output = T>,
     ) -> Option<T> {
         let patience = async {
-            if !self.0.is_terminated() {
-                _ = (&mut self.0).await;
+            if !self.first.is_terminated() {
+                _ = (&mut self.first).await;
             }
             executor.sleep_until(executor.now().saturating_add(GRACE)).await;
         };

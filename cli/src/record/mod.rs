@@ -23,6 +23,7 @@ use mycelium_executor::Executor;
 use mycelium_smol::Smol;
 use signal_hook::consts::SIGXFSZ;
 use signal_hook::flag;
+use signal_hook::low_level::emulate_default_handler;
 
 use crate::peers::find::{Found, Recorder, found, publishing, recorder, unavailable};
 use crate::peers::interrupt::Interrupt;
@@ -54,10 +55,18 @@ enum End {
 pub fn run(args: &RecordArgs) -> Result<(), Failure> {
     // Uses two threads: one keeps the links alive while the other prepares the output.
     let ran = mycelium_smol::run(2, async |smol: Smol| record(args, &smol).await);
-    ran.map_err(|error| Failure::Unavailable(format!("threads: {error}")))?
+    let ended = ran.map_err(|error| Failure::Unavailable(format!("threads: {error}")))?;
+    if let Some(signal) = ended? {
+        // A launcher starts a member again that ends so, and not one that has completed.
+        let failed = |error| Failure::Unavailable(format!("signals: {error}"));
+        emulate_default_handler(signal).map_err(failed)?;
+    }
+    Ok(())
 }
 
-async fn record(args: &RecordArgs, smol: &Smol) -> Result<(), Failure> {
+/// Returns the signal that ended the recorder of a topology, if publishers wait for its next
+/// process.
+async fn record(args: &RecordArgs, smol: &Smol) -> Result<Option<i32>, Failure> {
     let failed = |error| Failure::Unavailable(format!("signals: {error}"));
     let mut interrupt = Interrupt::new(smol).map_err(failed)?;
     // A limit on the size of files is then an error of the write, and no end of the process.
@@ -82,15 +91,17 @@ async fn record(args: &RecordArgs, smol: &Smol) -> Result<(), Failure> {
     if ended.is_ok() {
         readings.iter_mut().for_each(|reading| reading.reader.done());
     }
-    let gates = readings.iter().any(Reading::gates);
+    let is_needed = readings.iter().any(|reading| reading.gates() && !reading.has_ended());
+    let is_waited_for = is_needed && !matches!(ended, Ok(End::Requested));
     let readers = readings.into_iter().map(|reading| reading.reader);
-    if let Ok(End::Requested) = ended {
-        join_all(readers.map(UntypedReader::close)).await;
-    } else {
+    if is_waited_for {
         join_all(readers.map(UntypedReader::leave)).await;
-        errors.text.extend_from_slice(if gates { KEPT.as_bytes() } else { b"" });
+        errors.text.extend_from_slice(KEPT.as_bytes());
+    } else {
+        join_all(readers.map(UntypedReader::close)).await;
     }
-    let ended = ended.map(drop).map_err(|failure| {
+    let signal = interrupt.signal().filter(|_| is_waited_for);
+    let ended = ended.map(|_| signal).map_err(|failure| {
         errors.text.extend(report(&failure).unwrap_or_default().into_bytes());
         Failure::Reported(Box::new(failure))
     });

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
+use std::future::poll_fn;
+use std::mem;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use clap::Args;
@@ -57,6 +60,9 @@ pub struct ReplayArgs {
     command: Vec<String>,
 }
 
+/// The number of entries after which another task has a turn.
+const TURN: u32 = 1024;
+
 /// How fast messages are sent.
 #[derive(Clone, Copy, Debug)]
 enum Speed {
@@ -101,7 +107,9 @@ pub fn run(args: &ReplayArgs) -> std::result::Result<(), Failure> {
         node: found.node.clone(),
         topics: args.topics.clone(),
         speed: args.speed,
-        span: found.span,
+        first: found.first,
+        from: args.from.map(|time| found.after(time)),
+        until: args.until.map(|time| found.after(time)),
         begin: OnceLock::new(),
         sums: Mutex::default(),
     });
@@ -151,11 +159,16 @@ struct Contents {
     node: String,
     /// The services of the node that have sent messages of the chosen topics, each with its topic.
     senders: BTreeSet<(String, String)>,
-    /// When the first and the last message to send were received.
-    span: [u64; 2],
+    /// When the first message was received.
+    first: u64,
 }
 
 impl Contents {
+    /// Returns the time this long after the first message.
+    fn after(&self, time: Duration) -> u64 {
+        self.first.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+    }
+
     /// Reads all of the file, so that a damaged one is an error before anything is sent.
     fn read(args: &ReplayArgs, topology: &Topology) -> std::result::Result<Contents, Failure> {
         let name = shown(&args.file);
@@ -171,8 +184,7 @@ impl Contents {
                     streams.push(stream.clone());
                 }
                 Entry::Message { message, .. } => {
-                    let at = message.received_at;
-                    first = Some(first.map_or(at, |first: u64| first.min(at)));
+                    first.get_or_insert(message.received_at);
                 }
                 _ => {}
             }
@@ -207,19 +219,23 @@ impl Contents {
                 return Err(Failure::Usage(problem));
             }
         };
-        let first = first.unwrap_or_default();
-        let after = |time: Option<Duration>| {
-            let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-            time.map(|time| first.saturating_add(nanoseconds(time)))
-        };
-        let span = [after(args.from).unwrap_or(first), after(args.until).unwrap_or(u64::MAX)];
+        let of_node = streams.iter().filter(|stream| stream.node == node);
+        let known: BTreeSet<&str> = of_node.clone().map(|stream| &*stream.topic).collect();
+        if let Some(topic) = args.topics.iter().find(|topic| !known.contains(&***topic)) {
+            let (topic, node) = (printable(topic), printable(&node));
+            let known = known.into_iter().map(|known| format!("`{}`", printable(known)));
+            let known = known.collect::<Vec<_>>().join(", ");
+            return Err(Failure::Usage(format!(
+                "{name} has no topic `{topic}` of node `{node}`: expected one of {known}"
+            )));
+        }
         let is_chosen = |topic| args.topics.is_empty() || args.topics.contains(topic);
-        let of_node = streams.iter().filter(|it| it.node == node && is_chosen(&it.topic));
-        let senders = of_node.map(|stream| {
+        let senders = of_node.filter(|stream| is_chosen(&stream.topic)).map(|stream| {
             let service = stream.publisher.split('.').next().unwrap_or_default();
             (service.to_owned(), stream.topic.clone())
         });
-        Ok(Contents { senders: senders.collect(), node, span })
+        let senders = senders.collect();
+        Ok(Contents { senders, node, first: first.unwrap_or_default() })
     }
 }
 
@@ -230,8 +246,11 @@ struct Plan {
     /// The topics that are sent; empty for all.
     topics: Vec<String>,
     speed: Speed,
-    /// When the messages that are sent were received.
-    span: [u64; 2],
+    /// When the first message was received.
+    first: u64,
+    /// Messages that were received earlier, or from then on, are not sent.
+    from: Option<u64>,
+    until: Option<u64>,
     /// When the first message is due, by the clock of the node.
     begin: OnceLock<Duration>,
     sums: Mutex<Sums>,
@@ -287,12 +306,20 @@ impl Player {
         let mut reader = Reader::new(file).map_err(|error| failed(&error))?;
         // The publishers of the streams, by their numbers.
         let mut places = Vec::new();
+        let mut turns = 0_u32;
         while let Some(entry) = reader.next().map_err(|error| failed(&error))? {
+            turns = turns.wrapping_add(1);
+            if turns.is_multiple_of(TURN) {
+                yield_now().await;
+            }
             match entry {
                 Entry::Began { stream, .. } => places.push(self.place(&emits, stream)?),
                 Entry::Message { id, message, .. } => {
                     let Some(place) = places.get(id.index()).copied().flatten() else { continue };
-                    if !(plan.span[0]..plan.span[1]).contains(&message.received_at) {
+                    let at = message.received_at;
+                    if plan.from.is_some_and(|from| at < from)
+                        || plan.until.is_some_and(|until| at >= until)
+                    {
                         continue;
                     }
                     if let Some(due) = self.due(&emits, &message) {
@@ -348,10 +375,24 @@ impl Player {
 
     /// Returns when a message is due; `None` if it is at once.
     fn due(&self, emits: &Emits<'_>, message: &Recorded<'_>) -> Option<Duration> {
-        let Plan { speed, span, begin, .. } = &*self.plan;
+        let Plan { speed, first, from, begin, .. } = &*self.plan;
         let Speed::Times(factor) = *speed else { return None };
         let begin = *begin.get_or_init(|| emits.now());
-        let after = Duration::from_nanos(message.received_at.saturating_sub(span[0]));
+        let first = from.unwrap_or(*first);
+        let after = Duration::from_nanos(message.received_at.saturating_sub(first));
         Some(begin.saturating_add(after.div_f64(factor)))
     }
+}
+
+/// Lets other tasks run.
+async fn yield_now() {
+    let mut has_yielded = false;
+    poll_fn(|context| {
+        if mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

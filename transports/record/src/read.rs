@@ -216,7 +216,13 @@ impl<R: Read> Reader<R> {
                         None
                     }
                     op::MESSAGE => self.message(at, content)?,
-                    _ => None,
+                    // Records of later versions have other types.
+                    op::SCHEMA | op::DATA_END.. => None,
+                    _ => {
+                        let expected = "channels, schemas and messages in a chunk";
+                        let found = format_args!("record {kind}");
+                        return Err(self.damaged(at, None, expected, found));
+                    }
                 };
                 if self.chunk.is_empty() {
                     self.end_chunk()?;

@@ -154,6 +154,34 @@ fn lies_about_sequences_and_counts_are_refused() {
 }
 
 #[test]
+fn a_chunk_in_a_chunk_is_refused() {
+    let mut liar = Liar::begun();
+    liar.tick(0);
+    liar.counts(1, 0, 1);
+    let file = liar.file();
+    let length = |at: usize| u64::from_le_bytes(file[at + 1..at + 9].try_into().unwrap()) as usize;
+    // After the magic bytes, each record has a type and a length.
+    let mut at = 8;
+    while file[at] != mcap::records::op::CHUNK {
+        at += 9 + length(at);
+    }
+    let inner = &file[at..at + 9 + length(at)];
+    let mut outer = file[..at].to_vec();
+    outer.push(mcap::records::op::CHUNK);
+    outer.extend((40 + inner.len() as u64).to_le_bytes());
+    outer.extend([0; 8 + 8]);
+    outer.extend((inner.len() as u64).to_le_bytes());
+    outer.extend(crc32fast::hash(inner).to_le_bytes());
+    // No compression.
+    outer.extend([0; 4]);
+    outer.extend((inner.len() as u64).to_le_bytes());
+    outer.extend(inner);
+    let error = read(&outer).error.map(|error| error.to_string()).unwrap_or_default();
+    let expected = "expected channels, schemas and messages in a chunk, found record 6";
+    assert!(error.contains(expected), "{error}");
+}
+
+#[test]
 fn lies_about_messages_are_refused() {
     let cases: [(&[u8], &str); 5] = [
         (&[], "expected flags and a sequence"),
