@@ -108,6 +108,7 @@ pub fn run(args: &ReplayArgs) -> std::result::Result<(), Failure> {
         topics: args.topics.clone(),
         speed: args.speed,
         first: found.first,
+        length: found.length,
         from: args.from.map(|time| found.after(time)),
         until: args.until.map(|time| found.after(time)),
         begin: OnceLock::new(),
@@ -161,6 +162,8 @@ struct Contents {
     senders: BTreeSet<(String, String)>,
     /// When the first message was received.
     first: u64,
+    /// The number of bytes that were read.
+    length: u64,
 }
 
 impl Contents {
@@ -172,7 +175,12 @@ impl Contents {
     /// Reads all of the file, so that a damaged one is an error before anything is sent.
     fn read(args: &ReplayArgs, topology: &Topology) -> std::result::Result<Contents, Failure> {
         let name = shown(&args.file);
-        let reader = Reader::new(open(&args.file)?);
+        let file = open(&args.file)?;
+        let is_file = file.get_ref().metadata().is_ok_and(|data| data.is_file());
+        if !is_file {
+            return Err(Failure::Usage(format!("{name}: expected a file, which is read twice")));
+        }
+        let reader = Reader::new(file);
         let mut reader = reader.map_err(|error| unread(&name, &error))?;
         let (mut nodes, mut streams, mut first) = (BTreeSet::new(), Vec::new(), None);
         while let Some(entry) = reader.next().map_err(|error| unread(&name, &error))? {
@@ -234,8 +242,8 @@ impl Contents {
             let service = stream.publisher.split('.').next().unwrap_or_default();
             (service.to_owned(), stream.topic.clone())
         });
-        let senders = senders.collect();
-        Ok(Contents { senders, node, first: first.unwrap_or_default() })
+        let (senders, first) = (senders.collect(), first.unwrap_or_default());
+        Ok(Contents { senders, node, first, length: reader.offset() })
     }
 }
 
@@ -248,6 +256,8 @@ struct Plan {
     speed: Speed,
     /// When the first message was received.
     first: u64,
+    /// The number of bytes that were read before.
+    length: u64,
     /// Messages that were received earlier, or from then on, are not sent.
     from: Option<u64>,
     until: Option<u64>,
@@ -337,7 +347,12 @@ impl Player {
                 _ => {}
             }
         }
-        Ok(())
+        match (reader.offset(), plan.length) {
+            (found, expected) if found < expected => Err(failed(&format_args!(
+                "the file has become shorter: expected {expected} whole bytes, found {found}"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Returns the place of the publisher of a stream; `None` if the stream is not sent by this
