@@ -1,7 +1,7 @@
 //! The text about an unknown name: the nearest name, and the existing names.
 
 /// The maximum number of names in a text; longer lists are truncated.
-const LISTED: usize = 16;
+const LISTED: usize = 13;
 
 /// Returns the text that one of `known` was expected instead of `name`.
 pub(crate) fn expected_instead_of(name: &str, known: &[impl AsRef<str>]) -> String {
