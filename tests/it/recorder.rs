@@ -247,6 +247,50 @@ async fn topic_ended(reader: &mut UntypedReader) {
     }
 }
 
+/// A tick of another version of the program.
+#[message(topic = "ticks", id = 1)]
+struct LaterTick {
+    number: u64,
+    count: u64,
+}
+
+struct LaterFeed;
+
+#[service(emits(LaterTick))]
+impl LaterFeed {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        Ok(ctx.emit(LaterTick { number: 7, count: 8 }).await?)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_may_start_again_with_another_layout() {
+    let directory = Directory::new("recorder-layout");
+    let topology = topology(&directory);
+    let [mut ticks, _tocks] = recorder(&topology, 1, &["ticks", "tocks"]).try_into().unwrap();
+    let first = feed(&topology, 1);
+    assert_eq!(next(&mut ticks).await, Some(0));
+    topic_ended(&mut ticks).await;
+    within(first.join()).await.unwrap();
+
+    let builder = Node::builder("feed").topology(topology.clone());
+    let later = start(builder.named_service("Feed", || LaterFeed).service(|| Other(0)));
+    let mut sizes = Vec::new();
+    loop {
+        match within(ticks.recv()).await.unwrap().unwrap() {
+            UntypedDelivery::Subscribed { layout, .. } => sizes.push(layout.size()),
+            UntypedDelivery::Message(message) => {
+                assert_eq!(message.bytes, [7_u64, 8].map(u64::to_le_bytes).concat());
+                break;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(sizes, [16]);
+    topic_ended(&mut ticks).await;
+    within(later.join()).await.unwrap();
+}
+
 /// A message that a link sends in parts.
 #[message(topic = "notes", id = 3, max = "256 KiB")]
 struct Note {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use mycelium_record::{Entry, Reader, Recorded, Recording};
 use rustix::process::Signal;
 
 use crate::common::{Ended, Process, kill, ticks};
@@ -61,6 +62,51 @@ fn a_replay_sends_the_recorded_messages_and_no_others() {
     let ended = replay(&world, &["--speed", "max", "--from", "100000s"]);
     assert!(ended.err.ends_with("\n0 messages sent as node `one`\n"), "{}", ended.err);
     assert_eq!(again.ended().code, Some(0));
+}
+
+/// Writes `day.mcap` again with other times of receipt.
+fn with_times(world: &World, time: impl Fn(u64) -> u64) {
+    let file = path(world, "day.mcap");
+    let bytes = fs::read(&file).unwrap();
+    let mut reader = Reader::new(&bytes[..]).unwrap();
+    let mut recording = Recording::new();
+    while let Some(entry) = reader.next().unwrap() {
+        match entry {
+            Entry::Began { stream, first, .. } => {
+                recording.begin((**stream).clone(), first, 1).unwrap();
+            }
+            Entry::Message { id, message, .. } => {
+                let received_at = time(message.sequence);
+                let sent_at = None;
+                let message = Recorded { received_at, sent_at, ..message };
+                recording.message(id, &message).unwrap();
+            }
+            _ => {}
+        }
+    }
+    fs::write(file, recording.finish().0).unwrap();
+}
+
+#[test]
+fn a_clock_that_was_set_holds_up_no_replay() {
+    const DAY: u64 = 86_400_000_000_000;
+    let world = recorded("2000");
+    let sent = |arguments: &[&str]| {
+        let again = recorder(&world, "again.mcap");
+        let ended = replay(&world, arguments);
+        assert_eq!((ended.code, again.ended().code), (Some(0), Some(0)), "{}", ended.err);
+        fs::remove_file(path(&world, "again.mcap")).unwrap();
+        let line = ended.err.lines().last().unwrap();
+        line.strip_suffix(" messages sent as node `one`").unwrap().parse::<u64>().unwrap()
+    };
+    with_times(&world, |number| if number < 500 { 2 * DAY } else { DAY });
+    assert_eq!(sent(&["--speed", "1"]), 2000);
+    assert_eq!(sent(&["--speed", "1", "--from", "1ns"]), 0);
+    assert_eq!(sent(&["--speed", "max", "--until", "1s"]), 2000);
+    with_times(&world, |number| if number < 500 { 5 } else { u64::MAX });
+    assert_eq!(sent(&["--speed", "max"]), 2000);
+    assert_eq!(sent(&["--speed", "1", "--until", "1h"]), 500);
+    assert_eq!(sent(&["--speed", "max", "--from", "1h"]), 1500);
 }
 
 #[test]
