@@ -91,8 +91,13 @@ async fn record(args: &RecordArgs, smol: &Smol) -> Result<Option<i32>, Failure> 
     if ended.is_ok() {
         readings.iter_mut().for_each(|reading| reading.reader.done());
     }
-    let is_needed = readings.iter().any(|reading| reading.gates() && !reading.has_ended());
-    let is_waited_for = is_needed && !matches!(ended, Ok(End::Requested));
+    let mut gating = readings.iter().filter(|reading| reading.gates());
+    let is_waited_for = match &ended {
+        Ok(End::Requested) => false,
+        Ok(End::Interrupted) => gating.any(|reading| !reading.has_ended()),
+        // Not everything is in the file.
+        Err(_) => gating.next().is_some(),
+    };
     let readers = readings.into_iter().map(|reading| reading.reader);
     if is_waited_for {
         join_all(readers.map(UntypedReader::leave)).await;
