@@ -63,7 +63,8 @@ impl Topology {
     }
 
     /// Returns the configuration of the link between two nodes.
-    pub(crate) fn link(&self, node: &str, other: &str) -> LinkConfig {
+    #[must_use]
+    pub fn link(&self, node: &str, other: &str) -> LinkConfig {
         let mut config = LinkConfig::default();
         self.sections_of_link(node, other).for_each(|section| section.apply(&mut config));
         config

@@ -81,7 +81,7 @@ pub(crate) fn recorder(args: &PeerArgs, smol: &Smol) -> Result<Option<Recorder>,
     let others = topology.nodes().filter(|node| *node != own);
     let peers = others.map(|node| {
         let endpoints = topology.reach(node, Some(own)).map_err(Failure::usage)?;
-        let (config, executor) = (LinkConfig::default(), Arc::new(smol.clone()));
+        let (config, executor) = (topology.link(node, own), Arc::new(smol.clone()));
         let (identity, name) = (identity, Some(node.to_owned()));
         Ok((node.to_owned(), UntypedPeer { node: name, endpoints, identity, config, executor }))
     });

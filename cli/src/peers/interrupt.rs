@@ -1,5 +1,6 @@
 //! Signals that request the end of the tool.
 
+use std::future::ready;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -26,11 +27,6 @@ impl Interrupt {
     /// Creates the wait for a signal. From now on, the first SIGINT or SIGTERM does not end the
     /// process.
     pub(crate) fn new(executor: &impl Executor) -> io::Result<Interrupt> {
-        let mut first = executor.interrupted().fuse();
-        // The first poll begins to listen.
-        if let Some(failed) = (&mut first).now_or_never() {
-            failed?;
-        }
         let (has_come, number) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         for signal in [SIGINT, SIGTERM] {
             // The order matters: the first call checks the flag before the second one sets it, so
@@ -39,7 +35,13 @@ impl Interrupt {
             flag::register(signal, has_come.clone())?;
             flag::register_usize(signal, number.clone(), signal.unsigned_abs() as usize)?;
         }
-        Ok(Interrupt { first, signal: number })
+        let mut first = executor.interrupted();
+        // The first poll begins to listen. A signal may have come before it, or during it.
+        let polled = (&mut first).now_or_never().transpose()?;
+        if polled.is_some() || has_come.load(Ordering::Relaxed) {
+            first = Box::pin(ready(Ok(())));
+        }
+        Ok(Interrupt { first: first.fuse(), signal: number })
     }
 
     /// Returns the signal that has come, if one has.

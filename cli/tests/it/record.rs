@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use portable_pty::CommandBuilder;
 use rustix::process::{Signal, kill_process};
@@ -146,6 +147,20 @@ fn a_signal_ends_the_file_in_order() {
         let expected = "1000 messages of 1 topic, 0 gaps, 0 missed, 0.1 MiB in ";
         assert_eq!(ended(record), format!("{expected}{file}\n"));
         assert_eq!(world.whole(file).rows[0]["end"], "open");
+    }
+}
+
+#[test]
+fn a_signal_at_any_moment_of_the_start_ends_the_tool() {
+    let (world, _node) = feed(ALONE);
+    for start in 0..120 {
+        let record = world.record(&["swaps", "-o", "day.mcap", "--force"]);
+        // The tool needs some milliseconds until it handles signals.
+        let begin = now();
+        while begin.elapsed() < Duration::from_micros(100 * start) {}
+        kill(record.pid(), Signal::TERM);
+        let Ended { code, err, .. } = record.ended();
+        assert!(matches!(code, Some(0) | None), "{start}: {err}");
     }
 }
 
