@@ -6,6 +6,7 @@ use std::fs;
 use std::io::ErrorKind::{NotFound, PermissionDenied};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mycelium::error::Code;
 use mycelium::untyped::{
@@ -67,6 +68,10 @@ pub(crate) struct Recorder {
     pub(crate) peers: Vec<(String, UntypedPeer)>,
 }
 
+/// How long confirmations of the recorder may be delayed. It is done with many messages at once, and
+/// services may wait for them.
+const CONFIRM: Duration = Duration::from_millis(1);
+
 /// Returns the recorder of the topology on the command line, if it has one, and the command line
 /// names no other node.
 pub(crate) fn recorder(args: &PeerArgs, smol: &Smol) -> Result<Option<Recorder>, Failure> {
@@ -81,7 +86,9 @@ pub(crate) fn recorder(args: &PeerArgs, smol: &Smol) -> Result<Option<Recorder>,
     let others = topology.nodes().filter(|node| *node != own);
     let peers = others.map(|node| {
         let endpoints = topology.reach(node, Some(own)).map_err(Failure::usage)?;
-        let (config, executor) = (topology.link(node, own), Arc::new(smol.clone()));
+        let mut config = topology.link(node, own);
+        config.confirm = config.confirm.min(CONFIRM);
+        let executor = Arc::new(smol.clone());
         let (identity, name) = (identity, Some(node.to_owned()));
         Ok((node.to_owned(), UntypedPeer { node: name, endpoints, identity, config, executor }))
     });
