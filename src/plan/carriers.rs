@@ -35,6 +35,9 @@ impl Carriers {
             peer_topics.publishers.keys().chain(peer_topics.readers.keys()).collect();
         let links = peers.into_iter().map(|peer| {
             let asked = topology.transport(node, peer);
+            let is_recorders = topology.is_link_of_recorder(node, peer);
+            let asked = asked.filter(|it| !(is_recorders && *it == Carrier::SharedMemory));
+            let obstacle = if is_recorders { Some("the recorder reads over sockets") } else { obstacle };
             let obstacle = obstacle.map(str::to_owned);
             let (used, reason) = match (asked, topology.is_over_tcp(node, peer)) {
                 // No key gives an engine to a link.
@@ -281,6 +284,15 @@ mod tests {
         // If the file sets the transport, that is the reported reason.
         let b = "link with node `b`: Unix socket: `transport = \"unix\"` (t.toml:5:13)";
         assert_eq!(links("[link.\"a-b\"]\ntransport = \"unix\"\n", reason).unwrap(), [b, c]);
+    }
+
+    #[test]
+    fn a_recorder_reads_over_sockets() {
+        let keys = "services = [\"Recorder\"]\n[recorder]\ntopics = [\"ticks\"]\n\
+                    [link.default]\ntransport = \"shm\"\n";
+        let [b, c] = links(keys, None).unwrap().try_into().unwrap();
+        assert!(b.starts_with("link with node `b`: shared memory"), "{b}");
+        assert_eq!(c, "link with node `c`: Unix socket: the recorder reads over sockets");
     }
 
     #[test]

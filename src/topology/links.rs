@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use mycelium_core::Code;
-use mycelium_transports::link::LinkConfig;
+use mycelium_transports::link::{LinkConfig, MemoryUse};
 
 use super::Topology;
 use super::error::{Problem, TopologyError};
@@ -67,7 +67,15 @@ impl Topology {
     pub fn link(&self, node: &str, other: &str) -> LinkConfig {
         let mut config = LinkConfig::default();
         self.sections_of_link(node, other).for_each(|section| section.apply(&mut config));
+        if self.is_link_of_recorder(node, other) {
+            config.memory = MemoryUse::Never;
+        }
         config
+    }
+
+    /// Returns whether one of two nodes has the service `Recorder`, which reads over sockets.
+    pub(crate) fn is_link_of_recorder(&self, node: &str, other: &str) -> bool {
+        self.recorder().is_some_and(|(recorder, _)| [node, other].contains(&recorder))
     }
 
     /// Returns the carrier of the link between two nodes, if the file sets it.

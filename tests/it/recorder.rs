@@ -211,7 +211,8 @@ async fn publishers_wait_until_the_recorder_is_done_and_its_next_process_gets_th
 #[tokio::test(flavor = "multi_thread")]
 async fn one_link_has_all_topics_and_waits_for_the_node() {
     let directory = Directory::new("recorder-topics");
-    let topology = topology(&directory);
+    let text = format!("{TOPOLOGY}[link.default]\ntransport = \"shm\"\n");
+    let topology = Topology::parse("t.toml", &text).unwrap().in_directory(&directory.0);
     let readers = recorder(&topology, 1, &["ticks", "tocks"]);
     let builder = Node::builder("feed").topology(topology);
     let feed = start(builder.service(|| Feed(COUNT)).service(|| Other(COUNT)));
