@@ -191,8 +191,17 @@ impl Contents {
                     }
                     streams.push(stream.clone());
                 }
-                Entry::Message { message, .. } => {
+                Entry::Message { message, stream, layout, .. } => {
                     first.get_or_insert(message.received_at);
+                    if layout.view(message.bytes).is_ok_and(|view| !view.tail().is_empty()) {
+                        let topic = printable(&stream.topic);
+                        let [found, expected] = [message.bytes.len(), layout.size()];
+                        return Err(Failure::Found(format!(
+                            "{name}: topic `{topic}`, message {}: expected {expected} bytes, found \
+                             {found}",
+                            message.sequence
+                        )));
+                    }
                 }
                 _ => {}
             }

@@ -64,8 +64,8 @@ fn a_replay_sends_the_recorded_messages_and_no_others() {
     assert_eq!(again.ended().code, Some(0));
 }
 
-/// Writes `day.mcap` again with other times of receipt.
-fn with_times(world: &World, time: impl Fn(u64) -> u64) {
+/// Writes `day.mcap` again with other times of receipt, and with more bytes at the end of messages.
+fn changed(world: &World, time: impl Fn(u64) -> u64, more: impl Fn(u64) -> usize) {
     let file = path(world, "day.mcap");
     let bytes = fs::read(&file).unwrap();
     let mut reader = Reader::new(&bytes[..]).unwrap();
@@ -78,7 +78,8 @@ fn with_times(world: &World, time: impl Fn(u64) -> u64) {
             Entry::Message { id, message, .. } => {
                 let received_at = time(message.sequence);
                 let sent_at = None;
-                let message = Recorded { received_at, sent_at, ..message };
+                let bytes = [message.bytes, &vec![0; more(message.sequence)]].concat();
+                let message = Recorded { received_at, sent_at, bytes: &bytes, ..message };
                 recording.message(id, &message).unwrap();
             }
             _ => {}
@@ -99,11 +100,11 @@ fn a_clock_that_was_set_holds_up_no_replay() {
         let line = ended.err.lines().last().unwrap();
         line.strip_suffix(" messages sent as node `one`").unwrap().parse::<u64>().unwrap()
     };
-    with_times(&world, |number| if number < 500 { 2 * DAY } else { DAY });
+    changed(&world, |number| if number < 500 { 2 * DAY } else { DAY }, |_| 0);
     assert_eq!(sent(&["--speed", "1"]), 2000);
     assert_eq!(sent(&["--speed", "1", "--from", "1ns"]), 0);
     assert_eq!(sent(&["--speed", "max", "--until", "1s"]), 2000);
-    with_times(&world, |number| if number < 500 { 5 } else { u64::MAX });
+    changed(&world, |number| if number < 500 { 5 } else { u64::MAX }, |_| 0);
     assert_eq!(sent(&["--speed", "max"]), 2000);
     assert_eq!(sent(&["--speed", "1", "--until", "1h"]), 500);
     assert_eq!(sent(&["--speed", "max", "--from", "1h"]), 1500);
@@ -137,6 +138,10 @@ fn what_does_not_fit_is_named_before_anything_is_sent() {
     assert!(text.contains("from service `Feed`, which node `one` does not have"), "{text}");
 
     world.write(FEED);
+    changed(&world, |_| 1, |number| if number == 1999 { 100 } else { 0 });
+    let text = error(&["--speed", "max"], 1);
+    let expected = "error: day.mcap: topic `ticks`, message 1999: expected 24 bytes, found 124\n";
+    assert_eq!(text, expected);
     let bytes = fs::read(path(&world, "day.mcap")).unwrap();
     let mut damaged = bytes.clone();
     damaged[bytes.len() / 2] ^= 1;
