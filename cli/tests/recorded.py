@@ -25,7 +25,7 @@ for path in sys.argv[1:]:
             if event["event"] == "counts":
                 sums.update((stream["channel"], stream) for stream in event["streams"])
     except (McapError, struct.error):
-        # The file was cut off: the package has an error of its own for a cut in the middle of a number.
+        # The file was cut off; in the middle of a number, the error is that of `struct`.
         pass
     for channel, stream in sums.items():
         assert stream["first"] + stream["recorded"] == stream["next"], (path, stream)

@@ -37,8 +37,8 @@ impl Carriers {
             let asked = topology.transport(node, peer);
             let is_recorders = topology.is_link_of_recorder(node, peer);
             let asked = asked.filter(|it| !(is_recorders && *it == Carrier::SharedMemory));
-            let obstacle = if is_recorders { Some("the recorder reads over sockets") } else { obstacle };
-            let obstacle = obstacle.map(str::to_owned);
+            let of_recorder = is_recorders.then_some("the recorder reads over sockets");
+            let obstacle = of_recorder.or(obstacle).map(str::to_owned);
             let (used, reason) = match (asked, topology.is_over_tcp(node, peer)) {
                 // No key gives an engine to a link.
                 (None | Some(Carrier::Zenoh | Carrier::Nats | Carrier::JetStream), true) => {

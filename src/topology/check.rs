@@ -54,32 +54,33 @@ impl Topology {
     pub(super) fn check_recorder(&self) -> Result<(), TopologyError> {
         let Some(section) = &self.sections.recorder else { return Ok(()) };
         let topics = &section.as_ref().topics;
-        let lists = self.sections.node.values().filter_map(|node| node.services.as_ref());
+        let wrong = |place, text: &str| Err(self.file.contradiction(place, text.to_owned()));
         let is_recorder = |service: &Spanned<String>| service.as_ref() == RECORDER;
-        let list = lists.into_iter().find(|services| services.iter().any(is_recorder));
-        let other = list.and_then(|services| services.iter().find(|it| !is_recorder(it)));
-        let names: Vec<&str> = topics.iter().map(|topic| &*topic.as_ref().0).collect();
-        let is_again = |(place, name): (usize, &&str)| names[..place].contains(name);
-        let double = names.iter().enumerate().position(is_again).map(|place| &topics[place]);
-        let (place, text) = if list.is_none() {
+        let mut lists = self.sections.node.values().filter_map(|node| node.services.as_ref());
+        let Some(list) = lists.find(|services| services.iter().any(is_recorder)) else {
             let text = "no node has the service `Recorder`: expected a node of its own, such as \
                         `[node.recorder]` with `services = [\"Recorder\"]`";
-            (section.span(), text.to_owned())
-        } else if let Some(other) = other {
+            return wrong(section.span(), text);
+        };
+        if let Some(other) = list.iter().find(|service| !is_recorder(service)) {
             let name = other.as_ref();
             let text = format!(
                 "`{name}` is in the node of `Recorder`, which the tool runs: expected another node"
             );
-            (other.span(), text)
-        } else if topics.is_empty() {
+            return wrong(other.span(), &text);
+        }
+        if topics.is_empty() {
             let text = "expected topics that are recorded: `topics = [\"ticks\"]`";
-            (section.span(), text.to_owned())
-        } else if let Some(topic) = double {
-            (topic.span(), format!("topic `{}` is in the list twice", topic.as_ref().0))
-        } else {
-            return Ok(());
-        };
-        Err(self.file.contradiction(place, text))
+            return wrong(section.span(), text);
+        }
+        let mut known = BTreeSet::new();
+        for topic in topics {
+            let name = &*topic.as_ref().0;
+            if !known.insert(name) {
+                return wrong(topic.span(), &format!("topic `{name}` is in the list twice"));
+            }
+        }
+        Ok(())
     }
 
     /// Returns the topics that the service `Recorder` of this topology reads, and the node that has

@@ -68,8 +68,8 @@ pub(crate) struct Recorder {
     pub(crate) peers: Vec<(String, UntypedPeer)>,
 }
 
-/// How long confirmations of the recorder may be delayed. It is done with many messages at once, and
-/// services may wait for them.
+/// How long confirmations of the recorder may be delayed. It is done with many messages at once,
+/// and services may wait for them.
 const CONFIRM: Duration = Duration::from_millis(1);
 
 /// Returns the recorder of the topology on the command line, if it has one, and the command line

@@ -95,8 +95,8 @@ fn part_of(path: &Path, part: usize) -> PathBuf {
 }
 
 impl<'a> Output<'a> {
-    /// Creates the first file. With `continues`, it comes after the files that exist, unless they are
-    /// to be replaced.
+    /// Creates the first file. With `continues`, it comes after the files that exist, unless they
+    /// are to be replaced.
     pub(super) async fn create(
         args: &'a RecordArgs,
         smol: &Smol,
@@ -272,8 +272,8 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Ends the present file, and goes on in the next one, where the streams that have not ended begin
-    /// again.
+    /// Ends the present file, and goes on in the next one, where the streams that have not ended
+    /// begin again.
     async fn next_file(&mut self, smol: &Smol, at: u64) -> Result<(), Failure> {
         let streams = self.recording.totals().streams.clone();
         self.finish_file(smol).await?;

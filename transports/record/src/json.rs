@@ -19,7 +19,7 @@ pub fn fields(out: &mut Vec<u8>, view: &StructView<'_>) {
     out.push(b'}');
 }
 
-/// Whether the fields are called `0`, `1` and so on. Fields have different names.
+/// Whether the fields are called `0`, `1` and so on.
 pub(crate) fn is_tuple(layout: &Layout) -> bool {
     let mut fields = layout.fields().iter().enumerate();
     fields.len() > 0 && fields.all(|(index, field)| field.name().parse() == Ok(index))

@@ -217,7 +217,8 @@ impl<R: Read> Reader<R> {
                     }
                     op::MESSAGE => self.message(at, content)?,
                     // Records of later versions have other types.
-                    op::SCHEMA | op::DATA_END.. => None,
+                    op::SCHEMA => None,
+                    kind if kind > op::DATA_END => None,
                     _ => {
                         let expected = "channels, schemas and messages in a chunk";
                         let found = format_args!("record {kind}");

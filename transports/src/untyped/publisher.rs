@@ -95,18 +95,15 @@ impl UntypedPublisher {
     /// If the bytes do not match the layout of the topic's messages, or a subscription or a fast
     /// handler refuses the message.
     pub async fn emit(&mut self, message: &[u8]) -> Result<(), UntypedPublishError> {
-        if let Err(error) = self.view(message) {
-            return Err(UntypedPublishError::Message { topic: self.topic().clone(), error });
-        }
-        if let Err(refusal) = self.check(message) {
-            return Err(self.refused(refusal));
-        }
+        self.check(message)?;
         let length = message.len();
         self.words.truncate(KEPT);
         self.words.shrink_to(KEPT);
         self.words.resize(length.div_ceil(size_of::<usize>()), 0);
         // The bytes after the message are 0.
-        self.words.last_mut().into_iter().for_each(|last| *last = 0);
+        if let Some(last) = self.words.last_mut() {
+            *last = 0;
+        }
         self.words.as_mut_bytes()[..length].copy_from_slice(message);
         let emitted = poll_fn(|context| {
             if self.writer.is_exhausted(context) {
@@ -114,31 +111,31 @@ impl UntypedPublisher {
             }
             self.writer.poll_push(context, &self.words, length)
         });
-        let emitted = emitted.await;
-        emitted.map_err(|refusal| self.refused(refusal))
-    }
-
-    /// Checks that the bytes match the layout of the topic's messages.
-    fn view(&self, message: &[u8]) -> Result<(), ViewError> {
-        let (expected, found) = (self.layout.size(), message.len());
-        self.layout.view(message)?;
-        match self.writer.topic.schema().is_fixed && found > expected {
-            true => Err(ViewError::Size { expected, found }),
-            false => Ok(()),
-        }
+        emitted.await.map_err(|refusal| self.refused(refusal))
     }
 
     fn refused(&self, refusal: Refusal) -> UntypedPublishError {
         UntypedPublishError::Refused(EmitError::new(self.topic().clone(), (), refusal))
     }
 
-    /// Checks what a typed publisher checks of a message that is not fixed.
-    fn check(&mut self, message: &[u8]) -> Result<(), Refusal> {
-        if self.writer.topic.schema().is_fixed {
+    /// Checks that the bytes match the layout of the topic's messages, and what a typed publisher
+    /// checks.
+    fn check(&mut self, message: &[u8]) -> Result<(), UntypedPublishError> {
+        let (expected, found) = (self.layout.size(), message.len());
+        let is_fixed = self.writer.topic.schema().is_fixed;
+        let viewed = match self.layout.view(message) {
+            Ok(_) if is_fixed && found > expected => Err(ViewError::Size { expected, found }),
+            viewed => viewed.map(drop),
+        };
+        if let Err(error) = viewed {
+            return Err(UntypedPublishError::Message { topic: self.topic().clone(), error });
+        }
+        if is_fixed {
             return Ok(());
         }
-        self.writer.check_length(message.len())?;
-        self.writer.check_keys(message)
+        let checked = self.writer.check_length(found).map_err(Refusal::from);
+        let checked = checked.and_then(|()| self.writer.check_keys(message));
+        checked.map_err(|refusal| self.refused(refusal))
     }
 
     /// Compares a type of messages with that of the topic. Returns the difference, if there is one.

@@ -169,7 +169,7 @@ impl<N: Default> OfStreams<N> {
 }
 
 impl OfStreams<u32> {
-    /// Adds the numbers of `others`, and empties it.
+    /// Adds the numbers of `others`, which is then empty.
     fn add(&mut self, others: &mut OfStreams<u32>) {
         for (stream, more) in others.0.drain(..) {
             let number = self.at(stream);
@@ -179,7 +179,7 @@ impl OfStreams<u32> {
 }
 
 impl OfStreams<u64> {
-    /// Replaces numbers by those of `later`, and empties it.
+    /// Replaces numbers by those of `later`, which is then empty.
     pub(super) fn replace(&mut self, later: &mut OfStreams<u64>) {
         later.0.drain(..).for_each(|(stream, number)| *self.at(stream) = number);
     }

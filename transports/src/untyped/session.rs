@@ -217,8 +217,8 @@ impl Session {
         self.is_asking() || is_next && !self.has_left()
     }
 
-    /// Whether this waits for the answer to a request. Waits for it even if the reader has left,
-    /// because the answers to several requests look the same.
+    /// Whether this waits for the answer to a request. A session whose reader has left waits, too,
+    /// because nothing in an answer says to which request it belongs.
     pub(super) fn is_asking(&self) -> bool {
         matches!(self.step, Step::Catalogue(_) | Step::Layout(..))
     }
