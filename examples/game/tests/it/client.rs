@@ -58,7 +58,8 @@ impl Server {
 
 pub struct Client {
     pub socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    number: u32,
+    /// Of the last message that steers.
+    pub number: u32,
 }
 
 impl Client {
@@ -116,11 +117,11 @@ impl Client {
     /// Waits for a frame of which the condition holds. Each frame is the next one, or follows a gap
     /// of which the client was told.
     pub async fn until(&mut self, what: &str, holds: impl Fn(&View) -> bool) -> View {
+        let mut last: Option<View> = None;
         let found = timeout(DEADLINE, async {
-            let mut last: Option<View> = None;
             loop {
                 let view = self.view().await.unwrap_or_else(|end| panic!("{what}: {end}"));
-                if let Some(last) = last {
+                if let Some(last) = &last {
                     assert_eq!(view.frame - last.frame - 1, view.skipped - last.skipped);
                 }
                 if holds(&view) {
@@ -129,7 +130,8 @@ impl Client {
                 last = Some(view);
             }
         });
-        found.await.unwrap_or_else(|_| panic!("not within {DEADLINE:?}: {what}"))
+        let found = found.await;
+        found.unwrap_or_else(|_| panic!("not within {DEADLINE:?}: {what}, last seen: {last:?}"))
     }
 }
 

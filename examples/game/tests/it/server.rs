@@ -15,18 +15,38 @@ use crate::client::{Client, DEADLINE, Server, place};
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
-/// Steers to the middle of the world until it is there. Returns its id.
+/// Steers to the middle of the world until it stands there. Returns its id.
 async fn go_to_the_middle(client: &mut Client) -> u16 {
     let middle = (SIZE / 2.0) as i32;
+    let mut stop = None;
     loop {
         let view = client.plays().await;
-        let [x, y] = place(&view, view.id).unwrap().map(|place| i32::from(place) - middle);
-        let length = f32::hypot(x as f32, y as f32);
-        if length < 50.0 {
-            client.steer([0.0; 2]).await;
+        if stop.is_some_and(|number| view.steered >= number) {
             return view.id.unwrap();
         }
-        client.steer([-x as f32 / length, -y as f32 / length]).await;
+        let [x, y] = place(&view, view.id).unwrap().map(|place| i32::from(place) - middle);
+        let length = f32::hypot(x as f32, y as f32);
+        if stop.is_some() || length < 50.0 {
+            client.steer([0.0; 2]).await;
+            stop.get_or_insert(client.number);
+        } else {
+            client.steer([-x as f32 / length, -y as f32 / length]).await;
+        }
+    }
+}
+
+/// Steers with each frame until the future is ready: the server may refuse a message, and lets a
+/// client go that does not read.
+async fn steer_during<T>(client: &mut Client, way: [f32; 2], future: impl Future<Output = T>) -> T {
+    let steering = async {
+        loop {
+            client.plays().await;
+            client.steer(way).await;
+        }
+    };
+    tokio::select! {
+        result = future => result,
+        () = steering => unreachable!(),
     }
 }
 
@@ -35,14 +55,14 @@ async fn players_join_move_and_are_seen_by_others() {
     let server = Server::start(ANY);
     let (mut one, mut other) =
         (Client::join(server.address, 1).await, Client::join(server.address, 2).await);
-    let (first, second) = tokio::join!(go_to_the_middle(&mut one), go_to_the_middle(&mut other));
+    let first = go_to_the_middle(&mut one).await;
+    let second = steer_during(&mut one, [0.0; 2], go_to_the_middle(&mut other)).await;
     assert_ne!(first, second);
-    let before = other.until("sees the other", |view| place(view, Some(first)).is_some()).await;
-    let before = place(&before, Some(first)).unwrap();
+    let seen = other.until("sees the other", |view| place(view, Some(first)).is_some());
+    let before = place(&steer_during(&mut one, [0.0; 2], seen).await, Some(first)).unwrap();
     // So slowly that it does not leave the view of the other while that one gets no frames.
-    one.steer([0.1, 0.0]).await;
     let moves = |view: &View| place(view, Some(first)).is_some_and(|[x, _]| x > before[0] + 40);
-    other.until("the other moves", moves).await;
+    steer_during(&mut one, [0.1, 0.0], other.until("the other moves", moves)).await;
 
     // One that closes its connection is gone.
     one.socket.close(None).await.unwrap();
