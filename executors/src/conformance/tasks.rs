@@ -217,29 +217,31 @@ pub fn blocking_work_does_not_block_tasks<S: Subject>() {
     });
 }
 
-/// While other tasks are always ready, a wake-up from another thread takes effect within
-/// milliseconds.
+/// While another task is always ready, a wake-up from another thread takes effect before that task
+/// has had many turns.
 pub fn a_wake_from_another_thread_reaches_a_busy_executor<S: Subject>() {
     const ROUNDS: usize = 41;
+    // Executors need up to 200, and more while their other thread waits for a processor.
+    const MOST: usize = 100_000;
     inside::<S>(async |executor| {
-        let _turns = busy(&executor);
+        let turns = busy(&executor);
         let mut delays = Vec::new();
         for _ in 0..ROUNDS {
             let (send, sent) = oneshot::channel();
             let (waits, waiting) = mpsc::channel();
-            let elsewhere = executor.clone();
+            let elsewhere = turns.clone();
             let thread = thread::spawn(move || {
                 waiting.recv().expect("it reports");
-                send.send(elsewhere.now()).expect("the law waits");
+                send.send(elsewhere.load(Ordering::SeqCst)).expect("the law waits");
             });
             waits.send(()).expect("the work waits");
-            let sent = soon(&executor, sent).await.expect("sent");
-            delays.push(executor.now() - sent);
+            let before = soon(&executor, sent).await.expect("sent");
+            delays.push(turns.load(Ordering::SeqCst) - before);
             thread.join().expect("ended");
         }
         delays.sort_unstable();
-        let median = delays[ROUNDS / 2];
-        assert!(median < Duration::from_millis(10), "{}: {delays:?}", executor.name());
+        // The system may stop the other thread between the load and the wake-up: not in most rounds.
+        assert!(delays[ROUNDS / 2] < MOST, "{}: {delays:?}", executor.name());
     });
 }
 
