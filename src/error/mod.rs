@@ -28,7 +28,16 @@ pub use start::StartError;
 /// implement `Error` itself.
 pub struct Error {
     error: Box<dyn std::error::Error + Send + Sync>,
-    permanent: bool,
+    mark: Mark,
+}
+
+/// Whether another attempt would fail in the same way. It takes a whole word: each poll of a service
+/// returns by this word that it has not ended, and the load of a word waits for the store of a byte.
+#[repr(usize)]
+#[derive(PartialEq)]
+enum Mark {
+    None,
+    Permanent,
 }
 
 /// The result of a service's `run`.
@@ -37,7 +46,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// Creates an error from a message.
     pub fn msg(message: impl Into<String>) -> Error {
-        Error { error: message.into().into(), permanent: false }
+        Error { error: message.into().into(), mark: Mark::None }
     }
 
     /// Marks the error as permanent: another attempt would fail in the same way, so the service is
@@ -49,13 +58,13 @@ impl Error {
     /// ([`BuildError::is_permanent`]).
     #[must_use]
     pub fn permanent(self) -> Error {
-        Error { permanent: true, ..self }
+        Error { mark: Mark::Permanent, ..self }
     }
 
     /// Returns whether another attempt would fail in the same way.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
-        self.permanent || chain(&*self.error).any(is_bug)
+        self.mark == Mark::Permanent || chain(&*self.error).any(is_bug)
     }
 
     /// Returns the code of the error, if it is an error of this library or wraps one.
@@ -82,7 +91,10 @@ impl Error {
     /// Converts the error to one that can be the source of another error and keeps its
     /// [mark](Error::permanent).
     pub(crate) fn into_source(self) -> Box<dyn std::error::Error + Send + Sync> {
-        if self.permanent { Box::new(Permanent(self.error)) } else { self.error }
+        match self.mark {
+            Mark::None => self.error,
+            Mark::Permanent => Box::new(Permanent(self.error)),
+        }
     }
 
     /// Returns whether the shutdown of the node caused the error.
@@ -99,7 +111,7 @@ impl Error {
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
     fn from(error: E) -> Error {
-        Error { error: Box::new(error), permanent: false }
+        Error { error: Box::new(error), mark: Mark::None }
     }
 }
 

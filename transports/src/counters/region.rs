@@ -567,15 +567,16 @@ impl<V: Value> Line<V> {
     }
 
     /// Advances a value as [`follow`](Line::follow) does, by a load and a store. If another thread
-    /// advances it at the same time, it may be behind until the next call.
+    /// advances it at the same time, it may be behind until the next call. Returns the value before.
     #[inline]
-    pub fn trail(&self, value: V, position: usize) {
+    pub fn trail(&self, value: V, position: usize) -> u64 {
         let word = self.word(value);
         let before = word.load(Ordering::Relaxed);
         let ahead = position.wrapping_sub(before as usize);
         if ahead.cast_signed() > 0 {
             word.store(before.wrapping_add(ahead as u64), Ordering::Relaxed);
         }
+        before
     }
 
     #[inline]

@@ -397,9 +397,9 @@ impl DeferredWakes {
                 if woken_at.replace(end) == Some(end) {
                     return;
                 }
-                doorbells.publisher.show_sent(line);
+                doorbells.publisher.show_sent(line, end);
                 doorbells.ring();
-                doorbells.check_pressure();
+                doorbells.pressure.run(&doorbells.publisher, end);
             }
             Side::Subscription { subscriber, woken_at, version, publishers } => {
                 let operations = subscriber.operations.load(Ordering::Relaxed);
@@ -451,6 +451,7 @@ impl ReaderDoorbells {
         }
     }
 
+    #[inline]
     pub(super) fn ring(&mut self) {
         self.refresh();
         if self.has_ready_bits {
@@ -478,7 +479,7 @@ impl ReaderDoorbells {
     /// Compares the publisher's depth with its threshold, if it may have reached it.
     #[inline]
     pub(super) fn check_pressure(&mut self) {
-        self.pressure.run(&self.publisher);
+        self.pressure.run(&self.publisher, self.publisher.ring.tail());
     }
 
     /// Whether the list of readers has not changed since the last refresh, and is not empty.
@@ -498,13 +499,19 @@ impl ReaderDoorbells {
         &self.readers
     }
 
+    #[inline]
     fn refresh(&mut self) {
         if self.version != self.publisher.readers.version() {
-            self.publisher.readers.refresh(&mut self.readers, &mut self.version);
-            self.has_ready_bits = self.readers.iter().any(|reader| reader.ready.is_some());
-            let is_empty = self.readers.is_empty();
-            self.version_with_readers = if is_empty { OUTDATED } else { self.version };
+            self.copy_readers();
         }
+    }
+
+    #[cold]
+    fn copy_readers(&mut self) {
+        self.publisher.readers.refresh(&mut self.readers, &mut self.version);
+        self.has_ready_bits = self.readers.iter().any(|reader| reader.ready.is_some());
+        let is_empty = self.readers.is_empty();
+        self.version_with_readers = if is_empty { OUTDATED } else { self.version };
     }
 }
 

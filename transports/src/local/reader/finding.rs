@@ -17,7 +17,7 @@ use crate::local::ring::ready::IN_TURN;
 use crate::local::ring::roster::Numbered;
 use crate::local::state::{Edge, LastCall};
 use crate::local::trace::{measure_latency, sent_at_in};
-use crate::local::values::{Certainty, Gap, GapReason};
+use crate::local::values::{Attempt, Certainty, Gap, GapReason};
 use crate::sync::Ordering;
 
 impl Reader {
@@ -53,9 +53,9 @@ impl Reader {
             }
         }
         if let Some(AfterGap { edge, sequence, .. }) = self.after_gap {
-            let redelivered = self.edges[edge].is_redelivered();
-            let retained = self.edges[edge].is_retained();
-            return Found::Message(Header { edge, sequence, redelivered, retained });
+            let it = &self.edges[edge];
+            let attempt = Attempt::new(it.is_retained(), it.is_redelivered());
+            return Found::Message(Header { edge, sequence, attempt });
         }
         if let Some(found) = self.find_by_key() {
             return found;
@@ -215,8 +215,8 @@ impl Reader {
             Peek::Message { .. } if !edge.is_selected(policy) => Found::Empty,
             Peek::Message { sequence: place, .. } => {
                 let redelivered = edge.is_redelivered() || is_again || edge.has_failed(0);
-                let (sequence, retained) = (edge.sequence_of(place), edge.is_retained());
-                Found::Message(Header { edge: index, sequence, redelivered, retained })
+                let attempt = Attempt::new(edge.is_retained(), redelivered);
+                Found::Message(Header { edge: index, sequence: edge.sequence_of(place), attempt })
             }
             Peek::Gap { missed } => {
                 let reason = edge.gap_reason(missed);
@@ -379,13 +379,16 @@ impl Reader {
         }
     }
 
-    /// Whether the reader has one publisher, which has nothing new.
+    /// Whether a reader that [is fast](Self::is_fast) and has one publisher has nothing new.
     #[inline(always)]
     fn has_nothing_new(&mut self) -> bool {
-        let last_call = self.membership.state.last_call.load(Ordering::Acquire);
-        let is_fast = self.is_fast() && last_call == 0;
-        let [edge] = self.edges.as_mut_slice() else { return false };
-        is_fast && edge.consumer.is_waiting() && !edge.may_miss()
+        let Reader { membership, edges, .. } = self;
+        let last_call = membership.state.last_call.load(Ordering::Acquire);
+        let [edge] = edges.as_mut_slice() else { return false };
+        last_call == 0
+            && !membership.has_new_edges()
+            && edge.consumer.is_waiting()
+            && !edge.may_miss()
     }
 
     /// Finds as [`find`](Self::find) does, and parks the task if there is nothing.
@@ -487,9 +490,8 @@ impl Reader {
             0 => {
                 self.words.copy_from_slice(slot);
                 self.body[..body.words.len()].copy_from_slice(body.words);
-                let (sequence, redelivered) = (entry.sequence, entry.redelivered);
-                let retained = self.edges[edge].is_retained();
-                Some(Found::Message(Header { edge, sequence, redelivered, retained }))
+                let attempt = Attempt::new(self.edges[edge].is_retained(), entry.redelivered);
+                Some(Found::Message(Header { edge, sequence: entry.sequence, attempt }))
             }
             replaced => {
                 let gap = self.gap(edge, replaced, 0, GapReason::Skipped);
@@ -525,7 +527,7 @@ impl Reader {
         while let Some(Evicted { edge, count }) = table.make_room(&key, &body) {
             edges[edge].passed += count;
         }
-        table.put(key, place, (header.sequence, header.redelivered), words, &body);
+        table.put(key, place, (header.sequence, header.attempt.is_again()), words, &body);
         true
     }
 

@@ -79,21 +79,7 @@ pub(crate) enum Waited {
 pub(crate) struct Header {
     edge: usize,
     pub(crate) sequence: u64,
-    /// The message was, or may have been, delivered before.
-    pub(crate) redelivered: bool,
-    /// The publisher has retained the message for this reader, which joined later.
-    pub(crate) retained: bool,
-}
-
-impl Header {
-    pub(crate) fn attempt(&self) -> Attempt {
-        match (self.retained, self.redelivered) {
-            (false, false) => Attempt::First,
-            (false, true) => Attempt::Redelivered,
-            (true, false) => Attempt::Retained,
-            (true, true) => Attempt::RetainedAgain,
-        }
-    }
+    pub(crate) attempt: Attempt,
 }
 
 /// Reads the messages of all publishers of a topic in turn.
@@ -429,12 +415,12 @@ impl Reader {
         if self.has_metadata() {
             self.begin_handling(header);
         }
-        let Header { edge: index, redelivered, .. } = header;
+        let index = header.edge;
         if self.remove_from_table() || self.after_gap.take().is_some() {
             self.edges[index].line.add(EdgeValue::Taken, 1);
             return self.begin_showing(index);
         }
-        if redelivered {
+        if header.attempt.is_again() {
             self.edges[index].line.add(EdgeValue::Redelivered, 1);
         }
         let failures = self.failures().max(self.edges[index].failures(0).unwrap_or(0));
@@ -697,12 +683,7 @@ impl Reader {
         if edge.may_miss() {
             return None;
         }
-        Some(Header {
-            edge: index,
-            sequence: edge.sequence(place),
-            redelivered: false,
-            retained: false,
-        })
+        Some(Header { edge: index, sequence: edge.sequence(place), attempt: Attempt::First })
     }
 
     /// Takes the message of [`peek_fast_with_area`](Reader::peek_fast_with_area).
@@ -720,7 +701,7 @@ impl Reader {
             // delivery.
             self.end_handling(false);
         }
-        if !header.redelivered && self.measures() {
+        if !header.attempt.is_again() && self.measures() {
             self.measure(header);
         }
         if self.metadata.as_ref().is_none_or(|metadata| metadata.current.is_none()) {

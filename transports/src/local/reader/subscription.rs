@@ -412,7 +412,7 @@ impl<M: Message> Subscription<M> {
 fn deliver<M>(found: Found, message: Option<M>) -> Poll<Option<Delivery<M>>> {
     match (found, message) {
         (Found::Message(header), Some(message)) => {
-            let (sequence, attempt) = (header.sequence, header.attempt());
+            let (sequence, attempt) = (header.sequence, header.attempt);
             Poll::Ready(Some(Delivery::Msg(Received { message, sequence, attempt })))
         }
         (Found::Gap(gap), _) => Poll::Ready(Some(Delivery::Gap(gap))),
@@ -422,7 +422,7 @@ fn deliver<M>(found: Found, message: Option<M>) -> Poll<Option<Delivery<M>>> {
 }
 
 fn ready<M: Message>(message: &M, header: Header) -> Poll<Option<Delivery<M>>> {
-    let (sequence, attempt) = (header.sequence, header.attempt());
+    let (sequence, attempt) = (header.sequence, header.attempt);
     let message = message.clone();
     Poll::Ready(Some(Delivery::Msg(Received { message, sequence, attempt })))
 }

@@ -93,8 +93,7 @@ impl<M: Message> Subscription<M> {
             true => self.reader.take_fast(),
             false => self.reader.take(header),
         }
-        let Header { sequence, .. } = header;
-        let attempt = header.attempt();
+        let Header { sequence, attempt, .. } = header;
         let message = M::Form::lend(kept, || {
             let bytes = self.reader.bytes(header.edge)?;
             // SAFETY: a publisher of this process has encoded these bytes from a message with the
@@ -122,7 +121,7 @@ impl Reader {
             return None;
         }
         let sequence = edge.sequence(place);
-        Some(Header { edge: self.turn, sequence, redelivered: false, retained: false })
+        Some(Header { edge: self.turn, sequence, attempt: Attempt::First })
     }
 
     /// Returns the bytes of the message that was found at an edge: in the ring if possible,

@@ -348,22 +348,22 @@ impl PublisherState {
         format!("topic={topic} publisher={name} epoch={:x}", self.epoch)
     }
 
-    /// Copies the number of sent messages from the ring to a line of counters. A feed counts its
-    /// messages itself, because those that were not sent to this process count, too.
-    pub(crate) fn show_sent(&self, line: &Line<PublisherValue>) {
+    /// Copies the number of sent messages, which is the `tail` of the ring, to a line of counters. A
+    /// feed counts its messages itself, because those that were not sent to this process count, too.
+    #[inline]
+    pub(crate) fn show_sent(&self, line: &Line<PublisherValue>, tail: usize) {
         if cfg!(feature = "metrics") && self.origin.is_local() {
-            let lap = || line.get(PublisherValue::Sent) >> self.ring.capacity().trailing_zeros();
-            let before = lap();
-            line.trail(PublisherValue::Sent, self.ring.tail());
+            let before = line.trail(PublisherValue::Sent, tail);
             // Stores this word only once a lap, when it changes, because readers load its cache
-            // line.
-            if lap() != before {
+            // line. A lap is a power of two, so another one differs in a bit from there on.
+            if before ^ line.get(PublisherValue::Sent) >= self.ring.capacity() as u64 {
                 self.show_high_water(line);
             }
         }
     }
 
     /// Copies the greatest observed depth to a line of counters.
+    #[cold]
     pub(crate) fn show_high_water(&self, line: &Line<PublisherValue>) {
         if cfg!(feature = "metrics") && self.origin.is_local() {
             line.set(PublisherValue::HighWater, self.ring.high_water() as u64);
@@ -737,10 +737,9 @@ impl PressureCheck {
         PressureCheck { at: publisher.ring.tail().wrapping_add(publisher.pressure.upper()) }
     }
 
-    /// Compares the depth if the position was reached.
+    /// Compares the depth if the `tail` of the ring has reached the position.
     #[inline]
-    pub(crate) fn run(&mut self, publisher: &PublisherState) {
-        let tail = publisher.ring.tail();
+    pub(crate) fn run(&mut self, publisher: &PublisherState, tail: usize) {
         if tail.wrapping_sub(self.at).cast_signed() >= 0 {
             self.at = tail.wrapping_add(publisher.compare_if_relieved());
         }

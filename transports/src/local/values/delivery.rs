@@ -50,6 +50,22 @@ pub(crate) enum Attempt {
     RetainedAgain,
 }
 
+impl Attempt {
+    pub(crate) fn new(is_retained: bool, is_redelivered: bool) -> Attempt {
+        match (is_retained, is_redelivered) {
+            (false, false) => Attempt::First,
+            (false, true) => Attempt::Redelivered,
+            (true, false) => Attempt::Retained,
+            (true, true) => Attempt::RetainedAgain,
+        }
+    }
+
+    /// Whether the message was, or may have been, delivered before.
+    pub(crate) fn is_again(self) -> bool {
+        matches!(self, Attempt::Redelivered | Attempt::RetainedAgain)
+    }
+}
+
 impl<M> Received<M> {
     /// Returns the message.
     pub fn into_inner(self) -> M {
@@ -67,7 +83,7 @@ impl<M> Received<M> {
     /// message.
     #[must_use]
     pub fn redelivered(&self) -> bool {
-        matches!(self.attempt, Attempt::Redelivered | Attempt::RetainedAgain)
+        self.attempt.is_again()
     }
 
     /// Whether the publisher has [retained](crate::local::Retain) the message for this

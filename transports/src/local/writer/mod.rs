@@ -479,7 +479,7 @@ impl Writer {
     /// Wakes the readers now instead of at the end of the task's poll.
     #[inline(never)]
     pub(crate) fn flush(&mut self) {
-        self.state.show_sent(&self.line);
+        self.state.show_sent(&self.line, self.state.ring.tail());
         announce();
         self.doorbells.ring();
         // A task's `DeferredWakes` do this after its poll.
@@ -520,7 +520,7 @@ impl Writer {
         // number wraps where a word has 32 bits.
         #[cfg(feature = "metrics")]
         {
-            self.state.show_sent(&self.line);
+            self.state.show_sent(&self.line, self.state.ring.tail());
             self.line.get(PublisherValue::Sent)
         }
         #[cfg(not(feature = "metrics"))]
@@ -646,7 +646,7 @@ impl Writer {
     fn notify(&mut self, flush: bool, messages: u64) {
         if cfg!(feature = "metrics") && !self.doorbells.has_readers() {
             // Stores `sent` first, so that it is never less than `no_subscribers`.
-            self.state.show_sent(&self.line);
+            self.state.show_sent(&self.line, self.state.ring.tail());
             self.line.add(PublisherValue::NoSubscribers, messages);
         }
         let wakes = || DeferredWakes::of_publisher(self.state.clone(), self.line.clone());
