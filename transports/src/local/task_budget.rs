@@ -24,6 +24,7 @@ use std::task::Context;
 use mycelium_core::doorbell::{announce, ring_each};
 use mycelium_core::wait::WaitStrategy;
 
+use super::ring::ready::Touched;
 use super::ring::roster::{Numbered, OUTDATED};
 use super::state::{PressureCheck, PublisherState, ReaderEntry, SubscriberState};
 use super::trace::TaskTrace;
@@ -407,20 +408,36 @@ impl DeferredWakes {
                     return;
                 }
                 if *version != subscriber.publishers.version() {
-                    subscriber.publishers.refresh(publishers, version);
+                    copy_publishers(subscriber, publishers, version);
                 }
-                let Some(touched) = subscriber.ready.touched_now() else {
-                    return ring_each(publishers, |publisher| publisher.ring_room());
-                };
-                ring_each(touched.take(), |(_, number)| {
-                    let place = publishers.binary_search_by_key(&number, Numbered::number);
-                    if let Ok(place) = place {
-                        publishers[place].ring_room();
-                    }
-                });
+                match subscriber.ready.touched_now() {
+                    None => ring_each(publishers, |publisher| publisher.ring_room()),
+                    Some(touched) => ring_touched(touched, publishers),
+                }
             }
         }
     }
+}
+
+// Not in `wake`, whose frequent case then saves few registers.
+#[cold]
+#[inline(never)]
+fn copy_publishers(
+    subscriber: &SubscriberState,
+    publishers: &mut Vec<Arc<PublisherState>>,
+    version: &mut usize,
+) {
+    subscriber.publishers.refresh(publishers, version);
+}
+
+/// Wakes those of the publishers whose messages were taken since the last call.
+#[inline(never)]
+fn ring_touched(touched: &Touched, publishers: &[Arc<PublisherState>]) {
+    ring_each(touched.take(), |(_, number)| {
+        if let Ok(place) = publishers.binary_search_by_key(&number, Numbered::number) {
+            publishers[place].ring_room();
+        }
+    });
 }
 
 /// The doorbells of a publisher's readers, copied so that ringing them takes no lock.
@@ -455,16 +472,21 @@ impl ReaderDoorbells {
     pub(super) fn ring(&mut self) {
         self.refresh();
         if self.has_ready_bits {
-            // Sets the bits of the readers that do not always check this publisher.
-            let mut has_set = false;
-            for bit in self.readers.iter().filter_map(|reader| reader.ready.as_ref()) {
-                has_set |= bit.set();
-            }
-            if has_set {
-                announce();
-            }
+            self.set_ready_bits();
         }
         ring_each(&self.readers, ReaderEntry::ring);
+    }
+
+    /// Sets the bits of the readers that do not always check this publisher.
+    #[inline(never)]
+    fn set_ready_bits(&self) {
+        let mut has_set = false;
+        for bit in self.readers.iter().filter_map(|reader| reader.ready.as_ref()) {
+            has_set |= bit.set();
+        }
+        if has_set {
+            announce();
+        }
     }
 
     /// Whether the publisher's threshold is exceeded.
@@ -507,6 +529,7 @@ impl ReaderDoorbells {
     }
 
     #[cold]
+    #[inline(never)]
     fn copy_readers(&mut self) {
         self.publisher.readers.refresh(&mut self.readers, &mut self.version);
         self.has_ready_bits = self.readers.iter().any(|reader| reader.ready.is_some());

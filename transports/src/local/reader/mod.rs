@@ -233,7 +233,7 @@ impl Reader {
     }
 
     /// Shows publishers in other processes which messages are finished.
-    #[inline]
+    #[inline(never)]
     fn show_places(&mut self) {
         match std::mem::replace(&mut self.unshown, Unshown::Nothing) {
             Unshown::Nothing => return,

@@ -608,12 +608,20 @@ impl PublisherState {
     #[inline]
     pub(crate) fn ring_room(&self) {
         match &self.origin {
-            Origin::Mapped(mapped) => mapped.ring(&self.ring),
             Origin::Local { .. } | Origin::Remote(_) => {
                 self.room.ring();
                 self.relieve();
             }
-            Origin::Retained(_) => {}
+            _ => self.ring_elsewhere(),
+        }
+    }
+
+    /// Wakes as [`ring_room`](Self::ring_room) does, if the publisher is not one of this process.
+    #[inline(never)]
+    fn ring_elsewhere(&self) {
+        match &self.origin {
+            Origin::Local { .. } | Origin::Remote(_) | Origin::Retained(_) => {}
+            Origin::Mapped(mapped) => mapped.ring(&self.ring),
             // No task waits at a pump's ring. If the pump's source is a feed, its transport is
             // woken to confirm taken messages.
             Origin::Pumped(pump) if pump.source.origin.is_local() => {}
@@ -750,10 +758,15 @@ impl PublisherState {
     /// Compares the depth after readers made room, or left. The caller has announced the change.
     #[inline]
     pub(crate) fn relieve(&self) {
+        if self.room.is_exceeded() {
+            self.compare_if_taken();
+        }
+    }
+
+    #[inline(never)]
+    fn compare_if_taken(&self) {
         // The entry of a pump does not count, and may be any number of messages behind.
-        let has_pump = || !self.pumps.lock().is_empty();
-        let may_end = || self.ring.is_taken(self.room.relieved_at()) || has_pump();
-        if self.room.is_exceeded() && may_end() {
+        if self.ring.is_taken(self.room.relieved_at()) || !self.pumps.lock().is_empty() {
             self.compare_depth();
         }
     }
