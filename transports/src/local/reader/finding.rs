@@ -434,7 +434,7 @@ impl Reader {
     /// nothing new.
     #[inline(always)]
     fn find_again(&mut self) -> Found {
-        if self.has_nothing_new() { Found::Empty } else { self.find() }
+        if self.is_fast() && self.has_nothing_new() { Found::Empty } else { self.find() }
     }
 
     /// Searches again, up to the number of spins of the wait strategy.

@@ -54,12 +54,13 @@ impl Edge {
     #[inline]
     pub(crate) fn may_miss(&self) -> bool {
         // The pump's source may have messages that are not in this ring yet.
-        self.publisher.origin.is_pump() || self.may_miss_ahead(0)
+        !matches!(self.publisher.origin, Origin::Local { .. })
+            && (self.publisher.origin.is_pump() || self.may_miss_ahead(0))
     }
 
     /// Whether the message `ahead` of the cursor needs more than a read of the ring, as in
     /// [`may_miss`](Self::may_miss).
-    #[inline]
+    #[inline(never)]
     pub(crate) fn may_miss_ahead(&self, ahead: usize) -> bool {
         match (&self.publisher.origin, &self.known) {
             (Origin::Remote(numbering), Some(known)) => {
