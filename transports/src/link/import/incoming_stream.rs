@@ -26,6 +26,8 @@ pub(super) struct IncomingStream {
     publisher: Feed,
     /// The rest of the stream, if subscriptions read it in shared memory.
     mapped: Option<MappedFeed>,
+    /// The shared memory is that of an earlier connection.
+    is_earlier: bool,
     /// The shared memory with the rest of the stream is lost, so the rest is confirmed over the
     /// link.
     has_left: bool,
@@ -68,6 +70,7 @@ impl IncomingStream {
             interest,
             publisher,
             mapped: None,
+            is_earlier: false,
             has_left: false,
             before: None,
             left: credit.most,
@@ -153,6 +156,19 @@ impl IncomingStream {
         !self.has_left && self.mapped.as_ref().is_some_and(MappedFeed::is_gone)
     }
 
+    /// Notes that the connection has ended, and the stream has not.
+    pub(super) fn outlive_connection(&mut self) {
+        self.is_earlier = self.mapped.is_some();
+    }
+
+    /// Whether the stream's shared memory is that of an earlier connection, whose process was found
+    /// dead since: nothing can follow.
+    pub(super) fn is_of_dead_process(&self) -> bool {
+        self.is_earlier
+            && self.has_lost_memory()
+            && self.mapped.as_ref().is_some_and(MappedFeed::is_lost)
+    }
+
     /// Continues the stream over the link after its shared memory was lost. Returns false if that
     /// is impossible: the publisher's process has died, the link no longer knows the stream because
     /// it has ended, or this process has no room for it.
@@ -187,7 +203,7 @@ impl IncomingStream {
         let PassedRing { ring, tie, channel, .. } = ring;
         let mapped = self.publisher.continue_in_memory(ring, tie)?;
         channel.add(mapped.ring());
-        self.mapped = Some(mapped);
+        (self.mapped, self.is_earlier) = (Some(mapped), false);
         Ok(())
     }
 

@@ -134,6 +134,7 @@ impl ImportSession {
         // Streams in shared memory keep the parts of the connection that they need.
         (self.memory, self.offered) = (None, None);
         self.leave_lost_memory(link);
+        self.streams.iter_mut().flatten().for_each(IncomingStream::outlive_connection);
         // The link forgets streams that have reached the last sequence, because nothing can follow
         // it.
         for place in &mut self.streams {
@@ -337,9 +338,14 @@ impl ImportSession {
     /// one has ended. A stream cannot continue if the peer's process has died.
     fn leave_lost_memory(&mut self, link: &mut NodeLink<'_>) {
         self.lost_memory.clear();
+        self.lose_streams(|it| it.has_lost_memory() && !it.leave_memory(link));
+    }
+
+    /// Removes streams. Those that subscriptions do not have to their ends are lost.
+    fn lose_streams(&mut self, mut is_lost: impl FnMut(&mut IncomingStream) -> bool) {
         for place in &mut self.streams {
-            let is_lost = |it: &mut IncomingStream| it.has_lost_memory() && !it.leave_memory(link);
-            if let Some(stream) = place.take_if(is_lost).filter(|it| !it.is_whole_in_memory()) {
+            let lost = place.take_if(&mut is_lost).filter(|it| !it.is_whole_in_memory());
+            if let Some(stream) = lost {
                 RemoteTopic::lose(&mut self.topics, stream);
             }
         }
@@ -509,6 +515,8 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
     fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
         let phase = self.control.watch(context, &mut self.listener);
         self.update_memory(context);
+        // The link to the process that runs now must not end for one that has died.
+        self.lose_streams(|it| it.is_of_dead_process());
         // Messages that subscriptions have not taken when this process ends stay unconfirmed, for
         // the node's next process.
         let control = &self.control;
@@ -527,8 +535,7 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
                 *place = None;
             }
         }
-        // Comes after the streams have parked the waker. Counts only streams of this connection,
-        // because streams of an earlier one have their own control connection.
+        // Comes after the streams have parked the waker.
         if self.streams.iter().flatten().any(IncomingStream::has_lost_memory) {
             self.lost_memory.notice(now, self.times.1, link);
         }
