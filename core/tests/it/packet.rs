@@ -58,7 +58,9 @@ fn a_golden_packet_is_written_and_read() {
         panic!("{items:?}")
     };
     assert_eq!(found, start("Feed"));
-    assert_eq!((frame.header().sequence(), frame.message::<Swap>()), (9, Ok(&Swap::golden())));
+    // The bytes may lie anywhere, so the message is not read in place.
+    assert_eq!(frame.header().sequence(), 9);
+    assert_eq!(mycelium_core::decode(frame.payload()), Ok(Swap::golden()));
     assert_eq!((first, shape, bytes.len(), end), (10, SHAPE, 96, 12));
 }
 
