@@ -2,7 +2,7 @@
 //! was sent while no process lived. The process of a publisher is killed: the link to its next
 //! process lasts.
 
-use std::io::{BufRead, BufReader, Write, stdout};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -58,7 +58,7 @@ keep_alive = "100ms"
 }
 
 fn print(number: u64) {
-    writeln!(stdout(), "number {number}").unwrap();
+    println!("number {number}");
 }
 
 /// Runs the reader in a child process; returns at once in the test run itself.

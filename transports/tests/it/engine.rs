@@ -181,6 +181,8 @@ fn a_sender_that_is_gone_ends_with_an_inexact_gap_and_may_come_back() {
         panic!("expected a gap")
     };
     assert!(!gap.exact());
+    let text = gap.to_string();
+    assert!(text.starts_with("an unknown number of messages of `"), "{text}");
     pair.emit(2..5);
     pair.pass();
     assert_each(&mut pair.reader, 2..5);

@@ -208,7 +208,11 @@ impl GapReason {
 
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let about = if self.exact() { "" } else { "at least " };
+        let count = match (self.exact(), self.count) {
+            (true, count) => count.to_string(),
+            (false, 0) => "an unknown number of".to_owned(),
+            (false, count) => format!("at least {count}"),
+        };
         let reason = match self.reason {
             GapReason::Overwritten => "overwritten",
             GapReason::Skipped => "skipped",
@@ -220,7 +224,7 @@ impl fmt::Display for Gap {
         };
         // The name may come from another process, so it is escaped.
         let publisher = self.publisher.escape_debug();
-        write!(f, "{about}{} messages of `{publisher}` {reason}", self.count)
+        write!(f, "{count} messages of `{publisher}` {reason}")
     }
 }
 
