@@ -48,9 +48,12 @@ fn a_stop_restarts_a_member_whose_sources_run() {
         })
     };
     let wait = "while :; do sleep 1000 & wait $!; done";
-    let source = shell("source", &format!("trap 'read word <read; exit 0' TERM; {wait}"));
+    let source = "trap 'read word <read; exit 0' TERM; touch traps";
+    let source = shell("source", &format!("{source}; {wait}"));
     let again = format!("trap 'exit 0' TERM; echo all >read; {wait}");
-    let sink = shell("sink", &format!("if [ -e ran ]; then {again}; fi; touch ran; exit 3"));
+    // The stop, which follows its failure, must not come before the source can handle it.
+    let fail = "until [ -e traps ]; do sleep 0.01; done; touch ran; exit 3";
+    let sink = shell("sink", &format!("if [ -e ran ]; then {again}; fi; {fail}"));
     let mut bundle = speaking();
     let sink = sink.restart(LATE).ends_after("source");
     bundle.bundle = bundle.bundle.member(source).member(sink);
