@@ -2,7 +2,7 @@
 //! was sent while no process lived. The process of a publisher is killed: the link to its next
 //! process lasts.
 
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write, stdout};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +21,7 @@ const TRANSPORT: &str = "MYCELIUM_KILLED_TRANSPORT";
 idle_services! { Source(emits(Number)); }
 
 /// Gives the number of each message to a function.
-struct Printer(fn(u64));
+struct Printer(fn(u64) -> io::Result<()>);
 
 #[service(reads(Number))]
 impl Printer {
@@ -29,7 +29,7 @@ impl Printer {
         let mut numbers = ctx.subscribe::<Number>()?;
         while let Some(delivery) = numbers.recv().await {
             if let Delivery::Msg(number) = delivery {
-                (self.0)(number.value);
+                (self.0)(number.value)?;
             }
         }
         Ok(())
@@ -57,8 +57,8 @@ keep_alive = "100ms"
     Topology::parse("killed.toml", &text).unwrap().in_directory(directory)
 }
 
-fn print(number: u64) {
-    println!("number {number}");
+fn print(number: u64) -> io::Result<()> {
+    writeln!(stdout(), "number {number}")
 }
 
 /// Runs the reader in a child process; returns at once in the test run itself.
@@ -145,7 +145,11 @@ async fn the_link_to_the_next_process_of_a_publisher_lasts() {
     for transport in TRANSPORTS {
         let directory = Directory::new(&format!("killed-publisher-{transport}"));
         let node = Node::builder("there").topology(topology(transport, &directory.0));
-        let printer = || Printer(|number| NEWEST.store(number, Ordering::Relaxed));
+        let note = |number| {
+            NEWEST.store(number, Ordering::Relaxed);
+            Ok(())
+        };
+        let printer = move || Printer(note);
         let there = start(node.service(|| Source).service(printer));
         let first = publisher(transport, &directory.0, 1);
         until(|| (100..1_000_000).contains(&newest())).await;
