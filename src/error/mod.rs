@@ -28,16 +28,7 @@ pub use start::StartError;
 /// implement `Error` itself.
 pub struct Error {
     error: Box<dyn std::error::Error + Send + Sync>,
-    mark: Mark,
-}
-
-/// Whether another attempt would fail in the same way. It takes a whole word: each poll of a service
-/// returns by this word that it has not ended, and the load of a word waits for the store of a byte.
-#[repr(usize)]
-#[derive(PartialEq)]
-enum Mark {
-    None,
-    Permanent,
+    permanent: bool,
 }
 
 /// The result of a service's `run`.
@@ -46,7 +37,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// Creates an error from a message.
     pub fn msg(message: impl Into<String>) -> Error {
-        Error { error: message.into().into(), mark: Mark::None }
+        Error { error: message.into().into(), permanent: false }
     }
 
     /// Marks the error as permanent: another attempt would fail in the same way, so the service is
@@ -58,13 +49,13 @@ impl Error {
     /// ([`BuildError::is_permanent`]).
     #[must_use]
     pub fn permanent(self) -> Error {
-        Error { mark: Mark::Permanent, ..self }
+        Error { permanent: true, ..self }
     }
 
     /// Returns whether another attempt would fail in the same way.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
-        self.mark == Mark::Permanent || chain(&*self.error).any(is_bug)
+        self.permanent || chain(&*self.error).any(is_bug)
     }
 
     /// Returns the code of the error, if it is an error of this library or wraps one.
@@ -91,10 +82,7 @@ impl Error {
     /// Converts the error to one that can be the source of another error and keeps its
     /// [mark](Error::permanent).
     pub(crate) fn into_source(self) -> Box<dyn std::error::Error + Send + Sync> {
-        match self.mark {
-            Mark::None => self.error,
-            Mark::Permanent => Box::new(Permanent(self.error)),
-        }
+        if self.permanent { Box::new(Permanent(self.error)) } else { self.error }
     }
 
     /// Returns whether the shutdown of the node caused the error.
@@ -111,7 +99,7 @@ impl Error {
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
     fn from(error: E) -> Error {
-        Error { error: Box::new(error), mark: Mark::None }
+        Error { error: Box::new(error), permanent: false }
     }
 }
 

@@ -30,52 +30,26 @@ pub(super) enum RunEnded {
     Stopped,
 }
 
-/// Polls a run until its end is in `polled`. Returns whether it is.
-// The end is not the result, so that a pending poll, which is the frequent case, writes no memory.
 pub(super) fn poll_run(
     run: Pin<&mut dyn Future<Output = Result<()>>>,
     watch: &mut Option<Box<Watch<'_>>>,
     context: &mut Context<'_>,
-    polled: &mut Option<Polled>,
-) -> bool {
-    if watch.is_some() {
-        return poll_watched(run, watch, context, polled);
-    }
-    let poll = || match run.poll(context) {
-        Poll::Ready(result) => {
-            *polled = Some(Polled::Ended(result));
-            true
-        }
-        Poll::Pending => false,
-    };
-    match catch_unwind(AssertUnwindSafe(poll)) {
-        Ok(has_ended) => has_ended,
-        Err(panic) => {
-            *polled = Some(Polled::Panicked(panic));
-            true
-        }
-    }
-}
-
-/// Polls a run as [`poll_run`] does, which may also be ended from outside.
-#[inline(never)]
-fn poll_watched(
-    run: Pin<&mut dyn Future<Output = Result<()>>>,
-    watch: &mut Option<Box<Watch<'_>>>,
-    context: &mut Context<'_>,
-    polled: &mut Option<Polled>,
-) -> bool {
+) -> Poll<Polled> {
     if let Some(watch) = watch
-        && let Poll::Ready(end) = watch.poll(context)
+        && let Poll::Ready(polled) = watch.poll(context)
     {
-        *polled = Some(end);
-        return true;
+        return Poll::Ready(polled);
     }
-    let has_ended = poll_run(run, &mut None, context, polled);
-    if !has_ended && watch.as_mut().is_some_and(|watch| watch.is_over()) {
-        *watch = None;
+    match catch_unwind(AssertUnwindSafe(|| run.poll(context))) {
+        Ok(Poll::Ready(result)) => Poll::Ready(Polled::Ended(result)),
+        Err(panic) => Poll::Ready(Polled::Panicked(panic)),
+        Ok(Poll::Pending) => {
+            if watch.as_mut().is_some_and(|watch| watch.is_over()) {
+                *watch = None;
+            }
+            Poll::Pending
+        }
     }
-    has_ended
 }
 
 /// Returns how a run ended, and whether the next run uses the same instance.

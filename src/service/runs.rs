@@ -54,14 +54,11 @@ async fn run<S: Service>(
             let service = instance.as_mut().expect("it was made");
             let mut watch = Watch::new(member, inboxes, &context.waits);
             let mut run = pin!(Some(service.run(context)));
-            let mut polled = None;
-            let ended = poll_fn(|task| {
+            let polled = poll_fn(|task| {
                 let Some(run) = run.as_mut().as_pin_mut() else { return Poll::Pending };
-                let has_ended = poll_run(run, &mut watch, task, &mut polled);
-                if has_ended { Poll::Ready(()) } else { Poll::Pending }
+                poll_run(run, &mut watch, task)
             });
-            ended.await;
-            let polled = polled.expect("the run has ended");
+            let polled = polled.await;
             // Dropping the future may panic: the drop of a value that the service holds across an
             // await may panic.
             polled.dropped(caught(&mut || run.set(None)), &mut also_panicked)

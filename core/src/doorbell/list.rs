@@ -293,26 +293,8 @@ impl<const N: usize, G: Growth> WaiterList<N, G> {
 
     /// Wakes the first starving task if it sleeps, or else the next sleeping one, in turn over all
     /// places. Returns whether there was one.
-    #[inline]
-    fn wake_one(&self) -> bool {
-        let parked = self.parked.load(Ordering::Relaxed);
-        // One task sleeps, and there are no further blocks.
-        if parked.is_power_of_two()
-            && (!G::GROWS || parked != MORE)
-            && self.starving.load(Ordering::Relaxed) == 0
-        {
-            let place = parked.trailing_zeros() as usize;
-            self.turn.store(place + 1, Ordering::Relaxed);
-            if self.block(0).wake(place) {
-                return true;
-            }
-        }
-        self.wake_in_turn()
-    }
-
     #[cold]
-    #[inline(never)]
-    fn wake_in_turn(&self) -> bool {
+    fn wake_one(&self) -> bool {
         let starving = self.has_starving();
         if starving && self.wake_first() {
             return true;

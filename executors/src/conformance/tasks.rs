@@ -240,7 +240,7 @@ pub fn a_wake_from_another_thread_reaches_a_busy_executor<S: Subject>() {
             thread.join().expect("ended");
         }
         delays.sort_unstable();
-        // The system may stop the other thread between the load and the wake-up: not in most rounds.
+        // In a few rounds the system stops the other thread between the load and the wake-up.
         assert!(delays[ROUNDS / 2] < MOST, "{}: {delays:?}", executor.name());
     });
 }

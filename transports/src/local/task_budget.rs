@@ -408,7 +408,7 @@ impl DeferredWakes {
                     return;
                 }
                 if *version != subscriber.publishers.version() {
-                    copy_publishers(subscriber, publishers, version);
+                    subscriber.publishers.refresh(publishers, version);
                 }
                 match subscriber.ready.touched_now() {
                     None => ring_each(publishers, |publisher| publisher.ring_room()),
@@ -419,18 +419,8 @@ impl DeferredWakes {
     }
 }
 
-// Not in `wake`, whose frequent case then saves few registers.
-#[cold]
-#[inline(never)]
-fn copy_publishers(
-    subscriber: &SubscriberState,
-    publishers: &mut Vec<Arc<PublisherState>>,
-    version: &mut usize,
-) {
-    subscriber.publishers.refresh(publishers, version);
-}
-
 /// Wakes those of the publishers whose messages were taken since the last call.
+// Not inlined, so that the frequent case of a wake saves few registers.
 #[inline(never)]
 fn ring_touched(touched: &Touched, publishers: &[Arc<PublisherState>]) {
     ring_each(touched.take(), |(_, number)| {

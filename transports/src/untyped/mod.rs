@@ -88,7 +88,10 @@ pub enum UntypedError {
         topic: String,
     },
     /// A link has no room for as many topics.
-    #[error("node `{node}`: expected at most {limit} topics over one link, found more [{code}]", code = self.code())]
+    #[error(
+        "node `{node}`: expected at most {limit} topics over one link, found more [{code}]",
+        code = self.code()
+    )]
     TooManyTopics {
         /// The peer.
         node: String,

@@ -58,7 +58,7 @@ impl Server {
 
 pub struct Client {
     pub socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// Of the last message that steers.
+    /// The number of the last message that steers.
     pub number: u32,
 }
 

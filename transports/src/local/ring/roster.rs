@@ -130,7 +130,10 @@ impl<T: Numbered + Clone> Roster<T> {
         drop(members);
     }
 
-    /// Updates a copy, which has this version.
+    /// Updates a copy, which has this version. Cold, because members seldom change: callers compare
+    /// the version first.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn refresh(&self, copy: &mut Vec<T>, version: &mut usize) {
         let members = self.lock();
         let now = self.version();

@@ -6,7 +6,7 @@
 use std::num::NonZeroU32;
 use std::sync::{Arc, MutexGuard, Weak};
 
-use mycelium_core::doorbell::announce;
+use mycelium_core::doorbell::{SleepWord, announce};
 use mycelium_core::ring::broadcast::{Broadcast, Consumer, Peek, ReaderWords, Storage as _};
 use mycelium_core::ring::region::TopicStorage;
 
@@ -73,6 +73,27 @@ impl Edge {
             (Origin::Retained(_), _) => true,
             (Origin::Local { .. }, _) | (Origin::Remote(_) | Origin::Pumped(_), None) => false,
         }
+    }
+
+    /// Prepares for the reader's sleep: from now on the publisher's process wakes this one. Check
+    /// again after this.
+    #[inline]
+    pub(crate) fn fall_asleep(&self) {
+        if let (Some(word), Some(mapped)) = (self.sleep_word(), self.publisher.origin.mapped()) {
+            word.sleep_by(mapped.own_path());
+        }
+    }
+
+    /// Reverts [`fall_asleep`](Self::fall_asleep), because the reader does not sleep after all.
+    #[inline]
+    pub(crate) fn stay_awake(&self) {
+        if let Some(word) = self.sleep_word() {
+            word.wake();
+        }
+    }
+
+    fn sleep_word(&self) -> Option<&SleepWord> {
+        self.publisher.ring.storage().reader_asleep(self.sleeper.as_ref()?.word)
     }
 
     /// Returns the reason for missing messages before the cursor that the ring has reported.

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
-use mycelium_core::doorbell::{Doorbell, SleepWord, announce, ring_each};
+use mycelium_core::doorbell::{Doorbell, announce, ring_each};
 use mycelium_core::ring::broadcast::{ArenaWriter, Claim, Consumer, Producer};
 
 use super::retained::KeptSlots;
@@ -161,6 +161,7 @@ pub(crate) enum Origin {
 }
 
 impl Origin {
+    /// Whether the messages come from this process, also by a pump or as retained values.
     pub(crate) fn is_local(&self) -> bool {
         match self {
             Origin::Local { .. } | Origin::Pumped(_) | Origin::Retained(_) => true,
@@ -348,14 +349,16 @@ impl PublisherState {
         format!("topic={topic} publisher={name} epoch={:x}", self.epoch)
     }
 
-    /// Copies the number of sent messages, which is the `tail` of the ring, to a line of counters. A
-    /// feed counts its messages itself, because those that were not sent to this process count, too.
+    /// Copies the number of sent messages, which is the `tail` of the ring, to a line of counters.
+    /// A feed counts its messages itself, because those that were not sent to this process count,
+    /// too.
     #[inline]
     pub(crate) fn show_sent(&self, line: &Line<PublisherValue>, tail: usize) {
         if cfg!(feature = "metrics") && self.origin.is_local() {
             let before = line.trail(PublisherValue::Sent, tail);
             // Stores this word only once a lap, when it changes, because readers load its cache
-            // line. A lap is a power of two, so another one differs in a bit from there on.
+            // line. The capacity is a power of two, so the numbers of two laps differ in that bit
+            // or in a higher one.
             if before ^ line.get(PublisherValue::Sent) >= self.ring.capacity() as u64 {
                 self.show_high_water(line);
             }
@@ -616,7 +619,7 @@ impl PublisherState {
         }
     }
 
-    /// Wakes as [`ring_room`](Self::ring_room) does, if the publisher is not one of this process.
+    /// Wakes the publisher of a ring at which no task of this process waits.
     #[inline(never)]
     fn ring_elsewhere(&self) {
         match &self.origin {
@@ -662,29 +665,6 @@ impl ReaderEntry {
             Some(remote) => remote.ring(),
             None => self.subscriber.bell.ring(),
         }
-    }
-}
-
-impl Edge {
-    /// Prepares for the reader's sleep: from now on the publisher's process wakes this one. Check
-    /// again after this.
-    #[inline]
-    pub(crate) fn fall_asleep(&self) {
-        if let (Some(word), Some(mapped)) = (self.sleep_word(), self.publisher.origin.mapped()) {
-            word.sleep_by(mapped.own_path());
-        }
-    }
-
-    /// Reverts [`fall_asleep`](Self::fall_asleep), because the reader does not sleep after all.
-    #[inline]
-    pub(crate) fn stay_awake(&self) {
-        if let Some(word) = self.sleep_word() {
-            word.wake();
-        }
-    }
-
-    fn sleep_word(&self) -> Option<&SleepWord> {
-        self.publisher.ring.storage().reader_asleep(self.sleeper.as_ref()?.word)
     }
 }
 
@@ -763,6 +743,7 @@ impl PublisherState {
         }
     }
 
+    /// Compares the depth if it may be at the lower mark.
     #[inline(never)]
     fn compare_if_taken(&self) {
         // The entry of a pump does not count, and may be any number of messages behind.
