@@ -47,8 +47,8 @@ def descriptors(process, name):
 
 
 def lines(process, first):
-    if first[0] != int.from_bytes(b"mycelcnt", "little") or first[1] != 5:
-        sys.exit(f"expected counters of version 5, found {first[1]}")
+    if first[0] != int.from_bytes(b"mycelcnt", "little") or first[1] != 6:
+        sys.exit(f"expected counters of version 6, found {first[1]}")
     kinds = []
     for kind in range(first[5]):
         start = first[11] + first[12] * kind
@@ -74,7 +74,11 @@ def lines(process, first):
                     break
                 name, names = kinds[words[place + 1]]
                 label = words.text(place + 3, first[9] - 3, words[place + 2])
-                found = dict(zip(names, (words[value + n] for n in range(len(names)))))
+                found = {}
+                for n, title in enumerate(names):
+                    second = first[10] - 1 - n
+                    more = words[value + second] if second >= len(names) else 0
+                    found[title] = (words[value + n] + more) % 2**64
                 if words[place] == generation:
                     yield {"kind": name, "label": label, "values": found}
                     break

@@ -1,7 +1,7 @@
 //! Counters that another process can read, even while their owner is busy or hangs.
 //!
 //! A [`Region`] is words in whole pages: a header with the names of all values, then *segments*,
-//! each of which is a table of descriptors and lines of values. A [`Line`] is sixteen values on
+//! each of which is a table of descriptors and lines of values. A [`Line`] is sixteen words on
 //! cache lines of their own. It has one writer, which stores them with plain relaxed stores and
 //! never waits. A reader needs no lock, no help from the writer and no knowledge of this program:
 //! the header holds the layout, a line's descriptor its kind, and the table of kinds the names of
@@ -20,7 +20,7 @@
 //! | word | content |
 //! | --- | --- |
 //! | 0 | magic, `"mycelcnt"` |
-//! | 1 | version, 5 |
+//! | 1 | version, 6 |
 //! | 2 | number of lines for which the segments have room |
 //! | 3 | number of lines in use |
 //! | 4 | number of lines that were requested while the region was full |
@@ -29,7 +29,7 @@
 //! | 7 | words of a segment in the list |
 //! | 8 | number of segments |
 //! | 9 | words of a descriptor |
-//! | 10 | values of a line |
+//! | 10 | words of the values of a line |
 //! | 11 | first word of the table of kinds |
 //! | 12 | words of a kind |
 //! | 13 | words of a name |
@@ -39,7 +39,12 @@
 //! | descriptors + (9) *i* | descriptor of line *i*: generation (0: unused), kind, label length, label |
 //! | values + (10) *i* | values of line *i* |
 //!
-//! A line's sixteen values fill two cache lines. The first values are the ones that are counted for
+//! A value may have a second word, in which the first thread that counts in the line does so
+//! without a locked operation: the value is the sum of both. If a line has *w* words and its kind
+//! *n* values, the second word of value *v* is word *w* - 1 - *v*, unless that is one of the first
+//! *n*.
+//!
+//! A line's sixteen words fill two cache lines. The first values are the ones that are counted for
 //! each message. Lines of two writers never share a cache line, nor a pair of cache lines that a
 //! processor fetches together.
 //!

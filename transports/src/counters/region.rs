@@ -1,5 +1,6 @@
 //! Counters in pages: the place of each line, and the growth of a region.
 
+use std::cell::Cell;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -7,7 +8,9 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 
 use super::reading::{BUCKETS, LONGEST_LABEL, LONGEST_LATENCY, Reading, bucket_of, latency_label};
-use super::values::{BucketValue, HistogramValue, Kind, LatencyValue, NAME, VALUES, Value};
+use super::values::{
+    BucketValue, HistogramValue, Kind, LatencyValue, NAME, VALUES, Value, second_word,
+};
 use super::view::{FIRST_NAME, FURTHER_NAME, MAGIC, VERSION};
 use crate::memory::{Found, MemoryError, PAGE_WORDS, Part, Words};
 use crate::sync::{AtomicU64, Ordering, fence, lock};
@@ -478,7 +481,12 @@ impl Segment {
             .take(length)
             .collect();
         let first = self.values_of(index);
-        let values = std::array::from_fn(|value| self.word(first + value).load(Ordering::Relaxed));
+        let names = kind.values().len();
+        let word = |value: usize| self.word(first + value).load(Ordering::Relaxed);
+        let values = std::array::from_fn(|value| {
+            let second = second_word(value, names, VALUES).map_or(0, word);
+            if value < names { word(value).wrapping_add(second) } else { 0 }
+        });
         // Checks that the place still has the same line.
         fence(Ordering::Acquire);
         let same = self.word(descriptor).load(Ordering::Relaxed) == generation;
@@ -489,9 +497,15 @@ impl Segment {
 // One line of counters with its writer, and the places of lines without a writer.
 
 /// The values of one line, with one writer.
+///
+/// A value that several threads [count](Line::count) has two words. The first thread that counts
+/// anything in the line stores the second words alone, without a locked operation; all others add
+/// to the first words. The value is the sum.
 #[derive(Debug)]
 pub struct Line<V> {
     words: Part<VALUES>,
+    /// The number of the thread that stores the second words; 0 before there is one.
+    thread: AtomicU64,
     /// The line's place; `None` if readers of the region cannot see it.
     place: Option<Place>,
     retired: Arc<Retired>,
@@ -513,17 +527,19 @@ impl<V: Value> Line<V> {
         place: Option<Place>,
     ) -> Line<V> {
         let words = segment.values(index);
-        Line { words, place, retired: retired.clone(), values: PhantomData }
+        let (retired, thread) = (retired.clone(), AtomicU64::new(0));
+        Line { words, thread, place, retired, values: PhantomData }
     }
 
     /// Returns a value.
     #[inline]
     #[must_use]
     pub fn get(&self, value: V) -> u64 {
-        self.word(value).load(Ordering::Relaxed)
+        let second = self.second(value).map_or(0, |word| word.load(Ordering::Relaxed));
+        self.word(value).load(Ordering::Relaxed).wrapping_add(second)
     }
 
-    /// Sets a value.
+    /// Sets a value that nobody [counts](Line::count).
     #[inline]
     pub fn set(&self, value: V, to: u64) {
         self.word(value).store(to, Ordering::Relaxed);
@@ -532,8 +548,7 @@ impl<V: Value> Line<V> {
     /// Adds to a value by a load and a store. Only the line's writer may call it.
     #[inline]
     pub fn add(&self, value: V, count: u64) {
-        let word = self.word(value);
-        word.store(word.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+        add_alone(self.word(value), count);
     }
 
     /// Adds one to a value. Any thread may call it, unless another one calls [`add`](Line::add) for
@@ -546,7 +561,23 @@ impl<V: Value> Line<V> {
     /// Adds `count` to a value, like [`count`](Line::count).
     #[inline]
     pub fn count_many(&self, value: V, count: u64) {
-        self.word(value).fetch_add(count, Ordering::Relaxed);
+        match self.second(value) {
+            Some(second) if self.is_of_this_thread() => add_alone(second, count),
+            _ => _ = self.word(value).fetch_add(count, Ordering::Relaxed),
+        }
+    }
+
+    /// Whether this thread alone stores the second words.
+    #[inline]
+    fn is_of_this_thread(&self) -> bool {
+        let (thread, this) = (self.thread.load(Ordering::Relaxed), this_thread());
+        thread == this || thread == 0 && self.take_second_words(this)
+    }
+
+    #[cold]
+    fn take_second_words(&self, thread: u64) -> bool {
+        let relaxed = Ordering::Relaxed;
+        self.thread.compare_exchange(0, thread, relaxed, relaxed).is_ok()
     }
 
     /// Advances a value to `position`, which counts the same thing in fewer bits and wraps. Any
@@ -582,6 +613,35 @@ impl<V: Value> Line<V> {
     #[inline]
     fn word(&self, value: V) -> &AtomicU64 {
         &self.words[value.index() % VALUES]
+    }
+
+    #[inline]
+    fn second(&self, value: V) -> Option<&AtomicU64> {
+        let second = second_word(value.index() % VALUES, V::KIND.values().len(), VALUES);
+        second.map(|second| &self.words[second])
+    }
+}
+
+/// Adds to a word that only this thread stores.
+#[inline]
+fn add_alone(word: &AtomicU64, count: u64) {
+    word.store(word.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+}
+
+/// Returns the number of this thread, at least 1. No two threads of a process have the same one.
+#[inline]
+fn this_thread() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    thread_local! {
+        static THREAD: Cell<u64> = const { Cell::new(0) };
+    }
+    match THREAD.get() {
+        0 => {
+            let number = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+            THREAD.set(number);
+            number
+        }
+        number => number,
     }
 }
 

@@ -7,6 +7,16 @@ pub(super) const NAME: usize = 3;
 /// The number of values of a line.
 pub(super) const VALUES: usize = 16;
 
+/// Returns the place of the second word of a value, in a line of `words` words whose kind has
+/// `names` values. A reader adds both words. Second words fill a line from its end; a value for
+/// which no word is left has none.
+pub(super) const fn second_word(index: usize, names: usize, words: usize) -> Option<usize> {
+    match words.checked_sub(1 + index) {
+        Some(second) if second >= names => Some(second),
+        _ => None,
+    }
+}
+
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident = $name:literal of $value:ident,)*) => {
         /// The kind of a line.

@@ -15,7 +15,7 @@ use mycelium_core::{Code, debug_as_display};
 use thiserror::Error;
 
 use super::reading::Reading;
-use super::values::{Kind, VALUES};
+use super::values::{Kind, VALUES, second_word};
 use crate::sync::{AtomicU64, ForeignWords, Ordering, fence};
 
 // The header of a region: its check, its kinds, and its segments.
@@ -25,7 +25,7 @@ pub(in crate::counters) const FIRST_NAME: &str = "mycelium-counters";
 /// The name of the memfds of further segments.
 pub(in crate::counters) const FURTHER_NAME: &str = "mycelium-counters-more";
 pub(in crate::counters) const MAGIC: u64 = u64::from_le_bytes(*b"mycelcnt");
-pub(in crate::counters) const VERSION: u64 = 5;
+pub(in crate::counters) const VERSION: u64 = 6;
 
 /// The number of words of a descriptor before the label: generation, kind, length.
 const BEFORE_LABEL: usize = 3;
@@ -358,8 +358,13 @@ impl Layout {
             let length = usize::try_from(word(2)).unwrap_or(usize::MAX);
             let count = self.descriptor - BEFORE_LABEL;
             let label = text_of(words, descriptor + BEFORE_LABEL, count, length);
-            let values = kind.map_or(0, |kind| kind.values.len().min(self.values));
-            let values = (first..).take(values).map_while(|word| words.load(word)).collect();
+            let names = kind.map_or(0, |kind| kind.values.len());
+            let second = |value| second_word(value, names, self.values);
+            let values = (0..names.min(self.values)).map_while(|value| {
+                let more = second(value).map_or(Some(0), |word| words.load(first + word))?;
+                Some(words.load(first + value)?.wrapping_add(more))
+            });
+            let values = values.collect();
             // Checks that the place still has the same line.
             fence(Ordering::Acquire);
             if word(0) == generation {

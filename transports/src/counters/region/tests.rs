@@ -27,6 +27,27 @@ fn a_full_region_counts_what_it_cannot_show() {
 }
 
 #[test]
+fn a_value_is_the_sum_of_what_all_threads_count() {
+    let each = if cfg!(miri) { 20 } else { 10_000 };
+    let region = Region::with_most(16, 16);
+    let line = region.line("topic=t requester=r");
+    // For the last one a line of this kind has no second word.
+    let values = [RequesterValue::Requested, RequesterValue::Replied, RequesterValue::Cancelled];
+    let names = ["requested", "replied", "cancelled"];
+    let count = || (0..each).for_each(|_| values.iter().for_each(|value| line.count(*value)));
+    std::thread::scope(|scope| (0..3).for_each(|_| _ = scope.spawn(count)));
+    assert_eq!(values.map(|value| line.get(value)), [3 * each; 3]);
+    assert_eq!(names.map(|name| region.read()[0].value(name)), [3 * each; 3]);
+    let seen = CountersView::of_dump(&region.dump()).unwrap();
+    assert_eq!(names.map(|name| seen.lines[0].value(name)), [Some(3 * each); 3]);
+    // The line is replaced by others, and becomes a part of their total.
+    drop(line);
+    (0..32).for_each(|number| drop(region.line::<RequesterValue>(&format!("topic=t r={number}"))));
+    let total = |name| region.read().iter().map(|line| line.value(name)).sum::<u64>();
+    assert_eq!(names.map(total), [3 * each; 3]);
+}
+
+#[test]
 fn lines_that_come_and_go_do_not_grow_a_region() {
     // Lines without a writer stay readable, up to a limit.
     let kept = RETIRED as u64 + 16;

@@ -49,7 +49,7 @@ fn damage_of_each_word_alone_is_found_or_harmless() {
     }
     for (word, text) in [
         (0, "no region of counters: expected 0x746e636c6563796d in word 0, found 0x00000000000000"),
-        (1, "unknown version of the counters: expected 5, found 0 [M0363]"),
+        (1, "unknown version of the counters: expected 6, found 0 [M0363]"),
         (5, "truncated counters: the table of kinds ends at word"),
         (10, "expected 1 to 4096 in word 10, the words of the values of a line, found 0 [M0364]"),
         (64, "in word 64, the number of values of a kind"),

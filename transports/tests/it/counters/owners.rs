@@ -42,7 +42,9 @@ fn lines(region: &Region, numbers: Range<u64>) -> Vec<Line<ServiceValue>> {
     let lines = numbers.map(|number| {
         let line = region.line(&format!("service={number}"));
         line.set(ServiceValue::Starts, number);
-        line.add(ServiceValue::Errors, 2 * number);
+        // In both words of the value.
+        line.add(ServiceValue::Errors, number);
+        line.count_many(ServiceValue::Errors, number);
         line
     });
     lines.collect()
