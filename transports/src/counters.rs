@@ -3,7 +3,7 @@
 //! A [`Region`] is words in whole pages: a header with the names of all values, then *segments*,
 //! each of which is a table of descriptors and lines of values. A [`Line`] is sixteen words on
 //! cache lines of their own. It has one writer, which stores them with plain relaxed stores and
-//! never waits. A reader needs no lock, no help from the writer and no knowledge of this program:
+//! never waits; some values are counted by several threads. A reader needs no lock, no help from the writer and no knowledge of this program:
 //! the header holds the layout, a line's descriptor its kind, and the table of kinds the names of
 //! its values. A line whose writer is gone keeps its values until its place is reused; then they
 //! are added to the total of its kind and topic, and the place's generation changes.
@@ -37,12 +37,12 @@
 //! | (11) + (12) *k* | kind *k*: number of values, name of the kind, names of the values: (13) words for each name, NUL-padded |
 //! | (6) + (7) *s* | segment *s*: its first word, lines, first word of its descriptors, of its values, inode of its memfd (0: none), its descriptor in the process |
 //! | descriptors + (9) *i* | descriptor of line *i*: generation (0: unused), kind, label length, label |
-//! | values + (10) *i* | values of line *i* |
+//! | values + (10) *i* | words of line *i* |
 //!
-//! A value may have a second word, in which the first thread that counts in the line does so
-//! without a locked operation: the value is the sum of both. If a line has *w* words and its kind
-//! *n* values, the second word of value *v* is word *w* - 1 - *v*, unless that is one of the first
-//! *n*.
+//! A value is the sum of its first word and its second one, if there is room for that: in a line of
+//! *w* words, whose kind has *n* values, the second word of value *v* is word *w* - 1 - *v*, unless
+//! that is less than *n*. Only one thread stores second words: the first one that counts in the
+//! line, which so needs no locked operation.
 //!
 //! A line's sixteen words fill two cache lines. The first values are the ones that are counted for
 //! each message. Lines of two writers never share a cache line, nor a pair of cache lines that a

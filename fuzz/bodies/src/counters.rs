@@ -2,7 +2,9 @@
 
 use std::sync::OnceLock;
 
-use mycelium_transports::counters::{CountersView, Latency, Metric, MetricValue, Region};
+use mycelium_transports::counters::{
+    CountersView, Latency, Metric, MetricValue, Region, RequesterValue,
+};
 
 /// The bytes of one change to a region: 2 for its segment and word, and 8 for the new word.
 const CHANGE: usize = 10;
@@ -54,6 +56,8 @@ fn changed(changes: &[u8]) -> Vec<Vec<u64>> {
         latencies.record(Some(1_000_000));
         let histogram = region.histogram("service=Store metric=nanoseconds");
         histogram.record(7);
+        let requester = region.line("topic=prices requester=Store");
+        requester.count(RequesterValue::Replied);
         let dump = region.dump();
         assert!(dump.len() > 1, "it has grown");
         dump

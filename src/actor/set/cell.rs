@@ -76,7 +76,9 @@ impl<M: Mail, Q: Queue> Cell<M, Q> {
         let other = self.unseen.swap(messages | SET, Ordering::AcqRel);
         if other & SET != 0 {
             let unseen = (other & !SET).abs_diff(messages);
-            self.core.kind.line.count_many(ActorValue::Unseen, unseen);
+            if unseen > 0 {
+                self.core.kind.line.count_many(ActorValue::Unseen, unseen);
+            }
         }
     }
 }

@@ -108,7 +108,7 @@ impl<V: Value> Line<V> {
 
     /// Does nothing.
     #[inline(always)]
-    pub fn trail(&self, _value: V, _position: usize) -> u64 {
-        0
+    pub fn trail(&self, _value: V, _position: usize) -> (u64, u64) {
+        (0, 0)
     }
 }

@@ -460,7 +460,8 @@ impl Segment {
         self.word(descriptor).store(generation + 1, Ordering::Release);
     }
 
-    /// Sets the values of a line.
+    /// Sets the values of a line. Its second words become 0, as all words of a [`Reading`] behind its
+    /// values are.
     pub(super) fn set_values(&self, index: usize, values: &[u64; VALUES]) {
         let words = &self.words[self.values_of(index)..][..VALUES];
         words.iter().zip(values).for_each(|(word, value)| word.store(*value, Ordering::Relaxed));
@@ -481,11 +482,11 @@ impl Segment {
             .take(length)
             .collect();
         let first = self.values_of(index);
-        let names = kind.values().len();
-        let word = |value: usize| self.word(first + value).load(Ordering::Relaxed);
+        let count = kind.values().len();
+        let word = |place: usize| self.word(first + place).load(Ordering::Relaxed);
         let values = std::array::from_fn(|value| {
-            let second = second_word(value, names, VALUES).map_or(0, word);
-            if value < names { word(value).wrapping_add(second) } else { 0 }
+            let second = second_word(value, count, VALUES).map_or(0, word);
+            if value < count { word(value).wrapping_add(second) } else { 0 }
         });
         // Checks that the place still has the same line.
         fence(Ordering::Acquire);
@@ -496,16 +497,18 @@ impl Segment {
 
 // One line of counters with its writer, and the places of lines without a writer.
 
-/// The values of one line, with one writer.
+/// The values of one line, with one writer, except for values that several threads
+/// [count](Line::count).
 ///
-/// A value that several threads [count](Line::count) has two words. The first thread that counts
-/// anything in the line stores the second words alone, without a locked operation; all others add
-/// to the first words. The value is the sum.
+/// Most values have a second word, and are the sum of both. Only one thread stores second words:
+/// the first one that counts in the line, which so needs no locked operation. All other threads add
+/// to first words. A value is either counted, also beside [`add`](Line::add), or set, followed or
+/// trailed: these know only the first word.
 #[derive(Debug)]
 pub struct Line<V> {
     words: Part<VALUES>,
-    /// The number of the thread that stores the second words; 0 before there is one.
-    thread: AtomicU64,
+    /// The number of the thread that stores second words; 0 before there is one.
+    owner: AtomicU64,
     /// The line's place; `None` if readers of the region cannot see it.
     place: Option<Place>,
     retired: Arc<Retired>,
@@ -527,8 +530,8 @@ impl<V: Value> Line<V> {
         place: Option<Place>,
     ) -> Line<V> {
         let words = segment.values(index);
-        let (retired, thread) = (retired.clone(), AtomicU64::new(0));
-        Line { words, thread, place, retired, values: PhantomData }
+        let (retired, owner) = (retired.clone(), AtomicU64::new(0));
+        Line { words, owner, place, retired, values: PhantomData }
     }
 
     /// Returns a value.
@@ -536,10 +539,10 @@ impl<V: Value> Line<V> {
     #[must_use]
     pub fn get(&self, value: V) -> u64 {
         let second = self.second(value).map_or(0, |word| word.load(Ordering::Relaxed));
-        self.word(value).load(Ordering::Relaxed).wrapping_add(second)
+        self.first(value).wrapping_add(second)
     }
 
-    /// Sets a value that nobody [counts](Line::count).
+    /// Sets a value.
     #[inline]
     pub fn set(&self, value: V, to: u64) {
         self.word(value).store(to, Ordering::Relaxed);
@@ -548,11 +551,12 @@ impl<V: Value> Line<V> {
     /// Adds to a value by a load and a store. Only the line's writer may call it.
     #[inline]
     pub fn add(&self, value: V, count: u64) {
-        add_alone(self.word(value), count);
+        add_unlocked(self.word(value), count);
     }
 
     /// Adds one to a value. Any thread may call it, unless another one calls [`add`](Line::add) for
-    /// this value.
+    /// this value. For the thread that counts first in the line it is a load and a store, for all
+    /// others a locked operation. Not for signal handlers, nor after a fork.
     #[inline]
     pub fn count(&self, value: V) {
         self.count_many(value, 1);
@@ -562,22 +566,22 @@ impl<V: Value> Line<V> {
     #[inline]
     pub fn count_many(&self, value: V, count: u64) {
         match self.second(value) {
-            Some(second) if self.is_of_this_thread() => add_alone(second, count),
+            Some(second) if self.owns_second_words() => add_unlocked(second, count),
             _ => _ = self.word(value).fetch_add(count, Ordering::Relaxed),
         }
     }
 
-    /// Whether this thread alone stores the second words.
+    /// Whether this thread stores the second words. The first call decides which thread does.
     #[inline]
-    fn is_of_this_thread(&self) -> bool {
-        let (thread, this) = (self.thread.load(Ordering::Relaxed), this_thread());
-        thread == this || thread == 0 && self.take_second_words(this)
+    fn owns_second_words(&self) -> bool {
+        let (owner, this) = (self.owner.load(Ordering::Relaxed), this_thread());
+        owner == this || owner == 0 && self.claim_second_words(this)
     }
 
     #[cold]
-    fn take_second_words(&self, thread: u64) -> bool {
+    fn claim_second_words(&self, thread: u64) -> bool {
         let relaxed = Ordering::Relaxed;
-        self.thread.compare_exchange(0, thread, relaxed, relaxed).is_ok()
+        self.owner.compare_exchange(0, thread, relaxed, relaxed).is_ok()
     }
 
     /// Advances a value to `position`, which counts the same thing in fewer bits and wraps. Any
@@ -598,21 +602,29 @@ impl<V: Value> Line<V> {
     }
 
     /// Advances a value as [`follow`](Line::follow) does, by a load and a store. If another thread
-    /// advances it at the same time, it may be behind until the next call. Returns the value before.
+    /// advances it at the same time, it may be behind until the next call. Returns the values before
+    /// and after.
     #[inline]
-    pub fn trail(&self, value: V, position: usize) -> u64 {
+    pub fn trail(&self, value: V, position: usize) -> (u64, u64) {
         let word = self.word(value);
         let before = word.load(Ordering::Relaxed);
         let ahead = position.wrapping_sub(before as usize);
-        if ahead.cast_signed() > 0 {
-            word.store(before.wrapping_add(ahead as u64), Ordering::Relaxed);
+        if ahead.cast_signed() <= 0 {
+            return (before, before);
         }
-        before
+        let after = before.wrapping_add(ahead as u64);
+        word.store(after, Ordering::Relaxed);
+        (before, after)
     }
 
     #[inline]
     fn word(&self, value: V) -> &AtomicU64 {
         &self.words[value.index() % VALUES]
+    }
+
+    #[inline]
+    fn first(&self, value: V) -> u64 {
+        self.word(value).load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -624,7 +636,7 @@ impl<V: Value> Line<V> {
 
 /// Adds to a word that only this thread stores.
 #[inline]
-fn add_alone(word: &AtomicU64, count: u64) {
+fn add_unlocked(word: &AtomicU64, count: u64) {
     word.store(word.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
 }
 
@@ -760,11 +772,11 @@ impl BucketLines {
 /// Adds a recorded value to the line of a histogram.
 #[inline]
 fn add<V: Value>(line: &Line<V>, [count, sum, least, most]: [V; 4], value: u64) {
-    let before = line.get(count);
-    if before == 0 || value < line.get(least) {
+    let before = line.first(count);
+    if before == 0 || value < line.first(least) {
         line.set(least, value);
     }
-    if value > line.get(most) {
+    if value > line.first(most) {
         line.set(most, value);
     }
     line.add(sum, value);

@@ -4,15 +4,16 @@ use std::fmt;
 
 /// The number of words of a name in the table of kinds.
 pub(super) const NAME: usize = 3;
-/// The number of values of a line.
+/// The number of words of a line, and the limit on the values of a kind.
 pub(super) const VALUES: usize = 16;
 
-/// Returns the place of the second word of a value, in a line of `words` words whose kind has
-/// `names` values. A reader adds both words. Second words fill a line from its end; a value for
-/// which no word is left has none.
-pub(super) const fn second_word(index: usize, names: usize, words: usize) -> Option<usize> {
-    match words.checked_sub(1 + index) {
-        Some(second) if second >= names => Some(second),
+/// Returns the place of the second word of a value in a line of `words` words whose kind has
+/// `values` values. Second words fill the line from its end; a value for which no word is left has
+/// none. So a kind that has more than half as many values as words declares those first that
+/// several threads count often.
+pub(super) const fn second_word(value: usize, values: usize, words: usize) -> Option<usize> {
+    match words.checked_sub(1 + value) {
+        Some(second) if second >= values => Some(second),
         _ => None,
     }
 }

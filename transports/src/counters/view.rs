@@ -358,11 +358,11 @@ impl Layout {
             let length = usize::try_from(word(2)).unwrap_or(usize::MAX);
             let count = self.descriptor - BEFORE_LABEL;
             let label = text_of(words, descriptor + BEFORE_LABEL, count, length);
-            let names = kind.map_or(0, |kind| kind.values.len());
-            let second = |value| second_word(value, names, self.values);
-            let values = (0..names.min(self.values)).map_while(|value| {
-                let more = second(value).map_or(Some(0), |word| words.load(first + word))?;
-                Some(words.load(first + value)?.wrapping_add(more))
+            let known = kind.map_or(0, |kind| kind.values.len());
+            let values = (0..known.min(self.values)).map_while(|value| {
+                let second = second_word(value, known, self.values);
+                let second = second.map_or(Some(0), |word| words.load(first + word))?;
+                Some(words.load(first + value)?.wrapping_add(second))
             });
             let values = values.collect();
             // Checks that the place still has the same line.

@@ -31,7 +31,6 @@ fn a_value_is_the_sum_of_what_all_threads_count() {
     let each = if cfg!(miri) { 20 } else { 10_000 };
     let region = Region::with_most(16, 16);
     let line = region.line("topic=t requester=r");
-    // For the last one a line of this kind has no second word.
     let values = [RequesterValue::Requested, RequesterValue::Replied, RequesterValue::Cancelled];
     let names = ["requested", "replied", "cancelled"];
     let count = || (0..each).for_each(|_| values.iter().for_each(|value| line.count(*value)));
@@ -45,6 +44,27 @@ fn a_value_is_the_sum_of_what_all_threads_count() {
     (0..32).for_each(|number| drop(region.line::<RequesterValue>(&format!("topic=t r={number}"))));
     let total = |name| region.read().iter().map(|line| line.value(name)).sum::<u64>();
     assert_eq!(names.map(total), [3 * each; 3]);
+}
+
+#[test]
+fn only_the_first_thread_that_counts_stores_second_words() {
+    let region = Region::new(16);
+    let line = region.line("topic=t requester=r");
+    let count = |times| {
+        line.count_many(RequesterValue::Replied, times);
+        line.count_many(RequesterValue::Cancelled, times);
+    };
+    count(2);
+    std::thread::scope(|scope| _ = scope.spawn(|| count(1)));
+    count(1);
+    let first = region.first.values_of(0);
+    let words = &region.dump()[0][first..][..VALUES];
+    let [replied, cancelled] =
+        [RequesterValue::Replied, RequesterValue::Cancelled].map(Value::index);
+    let mut expected = [0; VALUES];
+    (expected[replied], expected[VALUES - 1 - replied]) = (1, 3);
+    expected[cancelled] = 4; // No word is left for a second one.
+    assert_eq!(words, expected);
 }
 
 #[test]

@@ -355,11 +355,11 @@ impl PublisherState {
     #[inline]
     pub(crate) fn show_sent(&self, line: &Line<PublisherValue>, tail: usize) {
         if cfg!(feature = "metrics") && self.origin.is_local() {
-            let before = line.trail(PublisherValue::Sent, tail);
+            let (before, after) = line.trail(PublisherValue::Sent, tail);
             // Stores this word only once a lap, when it changes, because readers load its cache
             // line. The capacity is a power of two, so the numbers of two laps differ in that bit
             // or in a higher one.
-            if before ^ line.get(PublisherValue::Sent) >= self.ring.capacity() as u64 {
+            if before ^ after >= self.ring.capacity() as u64 {
                 self.show_high_water(line);
             }
         }

@@ -10,6 +10,7 @@ fn region() -> Vec<Vec<u64>> {
     let region = Region::new(16);
     let publisher = region.line("topic=swaps publisher=Feed epoch=7");
     publisher.set(PublisherValue::Sent, 9);
+    publisher.count(PublisherValue::Waited);
     let _lines: Vec<_> =
         (0..30).map(|number| region.line::<ServiceValue>(&format!("service={number}"))).collect();
     region.dump()
