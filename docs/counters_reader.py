@@ -37,17 +37,24 @@ class Words:
 
 def descriptors(process, name):
     directory = f"/proc/{process}/fd"
-    for number in sorted(os.listdir(directory), key=int):
+    try:
+        numbers = sorted(os.listdir(directory), key=int)
+    except OSError as error:
+        sys.exit(f"no access to the descriptors of process {process}: {error.strerror}")
+    for number in numbers:
         path = f"{directory}/{number}"
         try:
-            if os.readlink(path) == name:
+            # An empty memfd is being made.
+            if os.readlink(path) == name and os.stat(path).st_size > 0:
                 yield path
         except FileNotFoundError:
             pass  # Closed meanwhile.
 
 
 def lines(process, first):
-    if first[0] != int.from_bytes(b"mycelcnt", "little") or first[1] != 6:
+    if first[0] != int.from_bytes(b"mycelcnt", "little"):
+        sys.exit(f"the counters of process {process} are being made: try again")
+    if first[1] != 6:
         sys.exit(f"expected counters of version 6, found {first[1]}")
     kinds = []
     for kind in range(first[5]):
