@@ -3,10 +3,11 @@
 //! A [`Region`] is words in whole pages: a header with the names of all values, then *segments*,
 //! each of which is a table of descriptors and lines of values. A [`Line`] is sixteen words on
 //! cache lines of their own. It has one writer, which stores them with plain relaxed stores and
-//! never waits; some values are counted by several threads. A reader needs no lock, no help from the writer and no knowledge of this program:
-//! the header holds the layout, a line's descriptor its kind, and the table of kinds the names of
-//! its values. A line whose writer is gone keeps its values until its place is reused; then they
-//! are added to the total of its kind and topic, and the place's generation changes.
+//! never waits; some values are counted by several threads. A reader needs no lock, no help from
+//! the writer and no knowledge of this program: the header holds the layout, a line's descriptor
+//! its kind, and the table of kinds the names of its values. A line whose writer is gone keeps its
+//! values until its place is reused; then they are added to the total of its kind and topic, and
+//! the place's generation changes.
 //!
 //! A region begins with one segment and grows by further ones, which the header lists. A segment
 //! never moves and never shrinks, so a line's writer and a reader know nothing of the growth. Words

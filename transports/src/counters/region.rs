@@ -460,8 +460,8 @@ impl Segment {
         self.word(descriptor).store(generation + 1, Ordering::Release);
     }
 
-    /// Sets the values of a line. Its second words become 0, as all words of a [`Reading`] behind its
-    /// values are.
+    /// Sets the values of a line to those of a [`Reading`], where all words behind the values are 0:
+    /// so the line's second words become 0.
     pub(super) fn set_values(&self, index: usize, values: &[u64; VALUES]) {
         let words = &self.words[self.values_of(index)..][..VALUES];
         words.iter().zip(values).for_each(|(word, value)| word.store(*value, Ordering::Relaxed));
@@ -539,7 +539,7 @@ impl<V: Value> Line<V> {
     #[must_use]
     pub fn get(&self, value: V) -> u64 {
         let second = self.second(value).map_or(0, |word| word.load(Ordering::Relaxed));
-        self.first(value).wrapping_add(second)
+        self.word(value).load(Ordering::Relaxed).wrapping_add(second)
     }
 
     /// Sets a value.
@@ -602,8 +602,8 @@ impl<V: Value> Line<V> {
     }
 
     /// Advances a value as [`follow`](Line::follow) does, by a load and a store. If another thread
-    /// advances it at the same time, it may be behind until the next call. Returns the values before
-    /// and after.
+    /// advances it at the same time, it may be behind until the next call. Returns the value before
+    /// the call, and the one after it.
     #[inline]
     pub fn trail(&self, value: V, position: usize) -> (u64, u64) {
         let word = self.word(value);
@@ -620,11 +620,6 @@ impl<V: Value> Line<V> {
     #[inline]
     fn word(&self, value: V) -> &AtomicU64 {
         &self.words[value.index() % VALUES]
-    }
-
-    #[inline]
-    fn first(&self, value: V) -> u64 {
-        self.word(value).load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -772,11 +767,13 @@ impl BucketLines {
 /// Adds a recorded value to the line of a histogram.
 #[inline]
 fn add<V: Value>(line: &Line<V>, [count, sum, least, most]: [V; 4], value: u64) {
-    let before = line.first(count);
-    if before == 0 || value < line.first(least) {
+    // Not `get`: nobody else counts these values, so their second words are 0.
+    let get = |value| line.word(value).load(Ordering::Relaxed);
+    let before = get(count);
+    if before == 0 || value < get(least) {
         line.set(least, value);
     }
-    if value > line.first(most) {
+    if value > get(most) {
         line.set(most, value);
     }
     line.add(sum, value);

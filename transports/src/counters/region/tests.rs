@@ -47,6 +47,17 @@ fn a_value_is_the_sum_of_what_all_threads_count() {
 }
 
 #[test]
+fn second_words_fill_a_line_from_its_end_and_never_overlap_the_first_ones() {
+    let of_ten = [0, 5, 6, 9].map(|value| second_word(value, 10, 16));
+    assert_eq!(of_ten, [Some(15), Some(10), None, None]);
+    // Lines and kinds of another process may have any sizes.
+    assert_eq!(
+        [second_word(0, 16, 16), second_word(3, 9, 2), second_word(0, 0, 1)],
+        [None, None, Some(0)]
+    );
+}
+
+#[test]
 fn only_the_first_thread_that_counts_stores_second_words() {
     let region = Region::new(16);
     let line = region.line("topic=t requester=r");
