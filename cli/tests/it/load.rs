@@ -6,6 +6,7 @@ use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 use std::thread::yield_now;
 
+use mycelium::counters::Attached;
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -169,13 +170,8 @@ fn above_its_capacity_a_system_is_late_and_its_own_rate_is_measured() {
 fn a_pause_of_the_source_is_in_the_latencies() {
     let directory = directory();
     let (load, [source, _]) = long(&directory, "5s", &SHM);
-    // The source has used 100 ms, as it spins before each message.
-    let used = || {
-        let stat = fs::read_to_string(format!("/proc/{source}/stat")).unwrap();
-        let fields = stat.rsplit(')').next().unwrap().split_whitespace().skip(11).take(2);
-        fields.map(|field| field.parse::<u64>().unwrap()).sum::<u64>()
-    };
-    while used() < 10 {
+    // The warm-up has at most 500 messages.
+    while sent(source) < 600 {
         yield_now();
     }
     kill(source, Signal::STOP);
@@ -424,6 +420,13 @@ fn until_gone<const N: usize>(processes: [u32; N]) {
             yield_now();
         }
     }
+}
+
+/// Returns how many messages a process has sent.
+fn sent(process: u32) -> u64 {
+    let regions = Attached::of_process(process).unwrap().regions;
+    let lines = regions.into_iter().flat_map(|mut region| region.read().unwrap().lines);
+    lines.filter(|line| line.kind.name == "publisher").filter_map(|line| line.value("sent")).sum()
 }
 
 /// Starts `load` for this time, and returns it with the processes of the source and the sink.
