@@ -42,7 +42,7 @@ pub fn run(args: &LsArgs) -> Result<(), Failure> {
             (node.services.len() as u64).into(),
             restarts.fold(0, u64::saturating_add).into(),
             (node.outputs.len() as u64).into(),
-            (node.inputs.len() as u64).into(),
+            node.readers().into(),
             (node.links.len() as u64).into(),
         ]);
     }

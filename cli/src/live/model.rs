@@ -115,6 +115,8 @@ pub struct Output {
 /// A reader of a publisher.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Input {
+    /// Whether it still reads. The numbers of a reader that has ended stay.
+    pub is_open: bool,
     /// The number of messages that the publisher has sent since the reader joined.
     pub offered: u64,
     /// The number of messages that the reader took.
@@ -187,6 +189,11 @@ impl Node {
         node
     }
 
+    /// Returns the number of readers in the node that have not ended.
+    pub fn readers(&self) -> u64 {
+        self.inputs.values().filter(|input| input.is_open).count() as u64
+    }
+
     /// Returns whether both are the same run of a node, in the same process.
     pub fn is_of(&self, other: &Node) -> bool {
         (&self.name, self.pid, self.started) == (&other.name, other.pid, other.started)
@@ -245,6 +252,7 @@ impl Node {
             let ring = (line.label("topic").to_owned(), named(line, "publisher"));
             let key = (ring.0.clone(), ring.1.clone(), named(line, "reader"));
             let input = self.inputs.entry(key).or_default();
+            input.is_open |= !line.has_ended;
             let mut done = count(line, "taken");
             add(&mut input.taken, done);
             for reason in DROPS {
@@ -259,10 +267,10 @@ impl Node {
             add(&mut input.redelivered, count(line, "redelivered"));
             add(&mut input.evicted, count(line, "evicted"));
             add(&mut input.gaps, count(line, "gaps"));
-            let is_of_ended = line.label("epoch").is_empty();
-            let Some(sent) = sent.get(&ring_of(line)).filter(|_| !is_of_ended) else {
-                // The publisher has ended, so its line was replaced, and so were the lines of its
-                // readers. Counts as offered what the readers took or did not get.
+            let has_ended = line.has_ended || line.label("epoch").is_empty();
+            let Some(sent) = sent.get(&ring_of(line)).filter(|_| !has_ended) else {
+                // The reader has ended, or the publisher, whose line was replaced, as the lines of
+                // its readers were. Counts as offered what the readers took or did not get.
                 add(&mut input.offered, done);
                 continue;
             };
@@ -330,9 +338,10 @@ mod tests {
         region.line(&label).set(PublisherValue::Sent, sent);
     }
 
-    fn edge(region: &Arc<Region>, epoch: &str, values: &[(EdgeValue, u64)]) {
+    fn edge(region: &Arc<Region>, epoch: &str, values: &[(EdgeValue, u64)]) -> Line<EdgeValue> {
         let line = region.line(&format!("topic=t publisher=P epoch={epoch} reader=R"));
         values.iter().for_each(|(value, number)| line.set(*value, *number));
+        line
     }
 
     #[test]
@@ -340,22 +349,30 @@ mod tests {
         let region = Region::shared(64).unwrap();
         publisher(&region, "a", 100);
         publisher(&region, "b", 10);
-        edge(&region, "a", &[(JoinedAt, 40), (Taken, 50), (Overwritten, 3)]);
-        edge(&region, "b", &[(Taken, 9), (Sampled, 1)]);
-        edge(&region, "replaced", &[(Taken, 5)]);
+        let reader = edge(&region, "a", &[(JoinedAt, 40), (Taken, 50), (Overwritten, 3)]);
+        let _another = edge(&region, "b", &[(Taken, 9), (Sampled, 1)]);
+        let _of_a_replaced_one = edge(&region, "replaced", &[(Taken, 5)]);
         let node = node_of(&region);
-        let input = &node.inputs[&("t".into(), "P".into(), "R".into())];
+        let key = ("t".into(), "P".into(), "R".into());
+        let input = &node.inputs[&key];
         assert_eq!((input.offered, input.taken, input.done, input.depth), (75, 64, 68, 7));
         assert_eq!((input.drops(), input.losses()), (4, 3));
         let output = &node.outputs[&("t".into(), "P".into())];
-        assert_eq!((output.sent, output.depth), (110, 7));
+        assert_eq!((output.sent, output.depth, node.readers()), (110, 7, 1));
+        // What the publisher sends later does not wait for a reader that has ended.
+        reader.set(Left, 7);
+        drop(reader);
+        publisher(&region, "a", 1000);
+        let node = node_of(&region);
+        let input = &node.inputs[&key];
+        assert_eq!((input.offered, input.done, input.depth), (75, 75, 0));
     }
 
     #[test]
     fn numbers_that_lie_do_not_wrap() {
         let region = Region::shared(64).unwrap();
         publisher(&region, "a", 1);
-        edge(&region, "a", &[(Taken, u64::MAX), (Left, u64::MAX)]);
+        let _reader = edge(&region, "a", &[(Taken, u64::MAX), (Left, u64::MAX)]);
         let input = &node_of(&region).inputs[&("t".into(), "P".into(), "R".into())];
         assert_eq!((input.depth, input.done, input.drops()), (0, u64::MAX, u64::MAX));
     }

@@ -342,7 +342,7 @@ fn row_of_node<'a>(node: &Node, rows: impl Iterator<Item = &'a Row>) -> Row {
     sum.details = vec![
         ("services", node.services.len() as u64),
         ("publishers", node.outputs.len() as u64),
-        ("readers", node.inputs.len() as u64),
+        ("readers", node.readers()),
         ("links", node.links.len() as u64),
     ];
     sum

@@ -456,7 +456,8 @@ impl Segment {
         let first = self.values_of(index);
         (first..first + VALUES).for_each(|value| self.word(value).store(0, Ordering::Relaxed));
         // Release: a reader that sees the generation also sees the descriptor. A generation is
-        // never reused: the next line at this place continues from it.
+        // never reused: the next line at this place continues from it. It is odd while the line has
+        // a writer.
         self.word(descriptor).store(generation + 1, Ordering::Release);
     }
 
@@ -471,6 +472,11 @@ impl Segment {
     /// read.
     pub(super) fn read(&self, index: usize) -> Option<Reading> {
         let descriptor = self.descriptor_of(index);
+        // Reads the line again if it lost its writer during the read.
+        self.read_once(descriptor, index).or_else(|| self.read_once(descriptor, index))
+    }
+
+    fn read_once(&self, descriptor: usize, index: usize) -> Option<Reading> {
         let generation = self.word(descriptor).load(Ordering::Acquire);
         if generation == 0 {
             return None;
@@ -509,15 +515,20 @@ pub struct Line<V> {
     words: Part<VALUES>,
     /// The number of the thread that stores second words; 0 before there is one.
     owner: AtomicU64,
-    /// The line's place; `None` if readers of the region cannot see it.
-    place: Option<Place>,
+    /// The line's place and its generation; `None` if readers of the region cannot see it.
+    place: Option<(Place, Part<1>)>,
     retired: Arc<Retired>,
     values: PhantomData<fn(V)>,
 }
 
 impl<V> Drop for Line<V> {
     fn drop(&mut self) {
-        self.place.into_iter().for_each(|place| self.retired.lock().push_back(place));
+        let Some((place, generation)) = &self.place else { return };
+        // The place gets no other line before it is in the list. Release: a reader that sees the
+        // generation also sees the last values.
+        let next = generation[0].load(Ordering::Relaxed) + 1;
+        generation[0].store(next, Ordering::Release);
+        self.retired.lock().push_back(*place);
     }
 }
 
@@ -530,6 +541,7 @@ impl<V: Value> Line<V> {
         place: Option<Place>,
     ) -> Line<V> {
         let words = segment.values(index);
+        let place = place.map(|place| (place, segment.words.part(segment.descriptor_of(index))));
         let (retired, owner) = (retired.clone(), AtomicU64::new(0));
         Line { words, owner, place, retired, values: PhantomData }
     }

@@ -371,7 +371,8 @@ impl Layout {
                 return kind.map_or(Seen::Torn, |kind| {
                     Seen::Line(LineView {
                         place,
-                        generation,
+                        generation: generation.div_ceil(2),
+                        has_ended: generation % 2 == 0,
                         kind: Arc::clone(kind),
                         label,
                         values,
@@ -423,6 +424,8 @@ pub struct LineView {
     /// The number of lines that this place has had. Two copies show the same line if their place
     /// and generation are equal.
     pub generation: u64,
+    /// Whether the line has lost its writer: its values change no more.
+    pub has_ended: bool,
     /// The kind.
     pub kind: Arc<KindView>,
     /// Whose values these are, as `key=value` pairs.

@@ -206,6 +206,37 @@ fn a_line_has_nothing_of_the_one_before_in_its_place() {
 }
 
 #[test]
+fn a_line_whose_writer_has_ended_says_so() {
+    let region = Region::with_most(1, 1);
+    let seen = || {
+        let view = CountersView::of_dump(&region.dump()).unwrap();
+        view.lines.into_iter().map(|line| (line.generation, line.has_ended)).collect::<Vec<_>>()
+    };
+    let lines: Vec<_> = (0..2).map(|_| region.line::<ServiceValue>("service=X")).collect();
+    assert_eq!(seen(), [(1, false); 2]);
+    drop(lines);
+    assert_eq!(seen(), [(1, true); 2]);
+    // The first place gets the total of both, which does not end; the second one is used again.
+    let _lines: Vec<_> = (0..15).map(|_| region.line::<ServiceValue>("service=X")).collect();
+    assert_eq!((seen()[0], seen()[1], seen().len()), ((2, false), (2, false), 16));
+}
+
+#[test]
+fn a_line_that_ends_during_a_read_is_read() {
+    let count = if cfg!(miri) { 20 } else { RETIRED };
+    let region = Region::new(count);
+    let lines: Vec<_> = (0..count).map(|_| region.line::<ServiceValue>("service=X")).collect();
+    std::thread::scope(|scope| {
+        let ending = scope.spawn(|| drop(lines));
+        while !ending.is_finished() {
+            assert_eq!(region.read().len(), count);
+            let view = CountersView::of_dump(&region.dump()).unwrap();
+            assert_eq!((view.lines.len(), view.torn), (count, 0));
+        }
+    });
+}
+
+#[test]
 fn a_line_outlives_its_region() {
     let region = Region::new(1);
     let (first, hidden) = {
