@@ -51,19 +51,23 @@ pub struct Consumer<H: BroadcastHandle> {
     pub(super) cursor: usize,
     /// Whether the message at the cursor was read.
     pub(super) peeked: bool,
-    /// The position that a gating reader has published last. It is after the cursor of a [late
+    /// The position that a gating reader has published last; an observer publishes none, and only
+    /// counts from there. It is after the cursor of a [late
     /// reader](Broadcast::gating_late) that has not reached it.
     shown: usize,
     /// The number of messages after which a gating reader publishes its position.
     lag: usize,
     /// Whether this reader has noticed its eviction.
     evicted: bool,
+    /// How many messages ahead the reader prefetches. 0 after it has found no message, until it has
+    /// taken several in a row: only then the writer is probably past that slot.
+    ahead: usize,
 }
 
 impl<H: BroadcastHandle> Consumer<H> {
     pub(super) fn new(ring: RingRef<H>, cursor: usize) -> Consumer<H> {
         let lag = (ring.capacity() / 8).clamp(1, 16);
-        Consumer { ring, cursor, peeked: false, shown: cursor, lag, evicted: false }
+        Consumer { ring, cursor, peeked: false, shown: cursor, lag, evicted: false, ahead: 0 }
     }
 
     /// Makes this reader publish its position only at [`show`](Consumer::show). For an
@@ -342,6 +346,7 @@ impl<H: BroadcastHandle> Consumer<H> {
         if stamp != sequence.wrapping_add(1) {
             return Err(stamp);
         }
+        self.ring.prefetch::<false>(sequence.wrapping_add(self.ahead));
         let length = self.length(slot);
         // If messages differ in length, words that a longer message left in the slot are not
         // copied.
@@ -399,6 +404,7 @@ impl<H: BroadcastHandle> Consumer<H> {
                 return Peek::Closed;
             }
             if !self.ring.is_closed() {
+                self.ahead = 0;
                 self.request_second_line();
                 return if self.is_evicted() { self.leave_evicted() } else { Peek::Empty };
             }
@@ -470,16 +476,17 @@ impl<H: BroadcastHandle> Consumer<H> {
     #[inline(always)]
     pub(super) fn move_to(&mut self, sequence: usize) {
         self.cursor = sequence;
-        if let Some(words) = self.ring.reader() {
-            if sequence.wrapping_sub(self.shown) >= self.lag {
-                // A late reader moves to what it has published already.
-                if is_after(sequence, self.shown) {
+        if sequence.wrapping_sub(self.shown) >= self.lag {
+            // A late reader moves to what it has published already.
+            if is_after(sequence, self.shown) {
+                if let Some(words) = self.ring.reader() {
                     words.show(sequence);
-                    self.shown = sequence;
                 }
-            } else {
-                words.take(sequence);
+                self.shown = sequence;
+                self.ahead = self.ring.ahead;
             }
+        } else if let Some(words) = self.ring.reader() {
+            words.take(sequence);
         }
     }
 

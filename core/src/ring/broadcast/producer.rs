@@ -80,6 +80,7 @@ impl<H: BroadcastHandle> Producer<H> {
             return false;
         }
         let Some(slot) = self.ring.slot_of(sequence, length) else { return false };
+        self.prefetch(sequence);
         assert!(
             words.len() == slot.words.len(),
             "the number of words does not fit the length of the message"
@@ -113,7 +114,11 @@ impl<H: BroadcastHandle> Producer<H> {
     #[inline(always)]
     pub fn known_room(&mut self) -> Option<KnownRoom<'_, H>> {
         let sequence = self.sequence();
-        if sequence == self.limit { None } else { Some(KnownRoom { ring: &self.ring, sequence }) }
+        if sequence == self.limit {
+            return None;
+        }
+        self.prefetch(sequence);
+        Some(KnownRoom { ring: &self.ring, sequence })
     }
 
     /// Grants the next slot, to be written in place. [`Grant::commit`] publishes the message;
@@ -244,9 +249,19 @@ impl<H: BroadcastHandle> Producer<H> {
         self.limit.wrapping_sub(self.sequence())
     }
 
+    /// Prefetches a later slot than the one of this sequence, if there is room for it: its readers
+    /// have read it, so their cores have its line, and a store would wait for it.
+    #[inline(always)]
+    fn prefetch(&self, sequence: usize) {
+        if self.limit.wrapping_sub(sequence) > self.ring.ahead {
+            self.ring.prefetch::<true>(sequence.wrapping_add(self.ring.ahead));
+        }
+    }
+
     #[inline(always)]
     fn begin(&mut self, words: usize) -> Grant<'_> {
         let sequence = self.sequence();
+        self.prefetch(sequence);
         let slot = self.ring.slot_for(sequence, words);
         let exact = (!self.ring.has_length).then_some(self.ring.message_bytes);
         Grant::begin(slot, exact, sequence, &self.ring.writer().tail)
@@ -516,6 +531,7 @@ impl<H: BroadcastHandle> Producer<H> {
         let slots = self.ring.slots();
         for message in messages.take(most) {
             let slot = slots.slot_of(pushed.next, length).expect("all messages have this length");
+            pushed.producer.prefetch(pushed.next);
             let words = message.as_ref();
             assert!(words.len() == slot.words.len(), "the number of words does not fit the length");
             // As in `Grant`: an observer that copies these bytes must not take them for the message

@@ -11,7 +11,7 @@ use core::ptr::NonNull;
 use super::entry::ReaderWords;
 use super::storage::{Stamp, Storage, Word, WriterWords, whole_lines};
 use super::{Broadcast, BroadcastHandle};
-use crate::sync::{AtomicUsize, Ordering, load_all, store_all};
+use crate::sync::{AtomicUsize, Ordering, load_all, prefetch, store_all};
 
 /// The words of one slot.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +93,9 @@ impl<'a> Slot<'a> {
 
 /// A number of bytes that no message has, even with all bits inverted.
 const NONE: usize = 1 << (usize::BITS - 1);
+/// How many bytes ahead an end prefetches: in the time in which a line arrives, an end that does not
+/// wait for it takes about this many.
+const BYTES_AHEAD: usize = 8 * 64;
 /// The value of `entry` for a reader without an entry.
 const NO_ENTRY: usize = usize::MAX;
 /// A size that exceeds every message, in bytes.
@@ -107,6 +110,8 @@ pub(super) struct RingRef<H: BroadcastHandle> {
     /// The number of slots, which is a power of two, minus 1.
     mask: usize,
     slot_words: usize,
+    /// How many messages ahead an end [prefetches](RingRef::prefetch) while messages flow.
+    pub(super) ahead: usize,
     /// The number of words of a message, or of the longest one.
     pub(super) message_words: usize,
     /// The number of bytes of each message, or of the longest one.
@@ -144,6 +149,9 @@ impl<H: BroadcastHandle> RingRef<H> {
             writer: NonNull::from(ring.storage.writer()),
             mask: layout.capacity() - 1,
             slot_words: layout.slot_words(),
+            ahead: (BYTES_AHEAD / (layout.slot_words() * size_of::<usize>()))
+                .min(layout.capacity() / 4)
+                .max(1),
             message_words: layout.message_words(),
             message_bytes: bytes,
             exact: if layout.has_length() { NONE } else { exact },
@@ -202,6 +210,13 @@ impl<H: BroadcastHandle> RingRef<H> {
     #[inline]
     pub(super) fn evictable_entry(&self) -> Option<usize> {
         if self.can_be_evicted { self.entry() } else { None }
+    }
+
+    /// Prefetches the first line of the slot of a sequence.
+    #[inline(always)]
+    pub(super) fn prefetch<const WRITE: bool>(&self, sequence: usize) {
+        let slot = (sequence & self.mask) * self.slot_words;
+        prefetch::<WRITE>(self.slots.as_ptr().wrapping_add(slot).cast());
     }
 
     /// Returns the state of a slot.
