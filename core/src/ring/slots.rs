@@ -103,25 +103,25 @@ impl<S> Slots<S> {
 
     /// Prefetches the cache line `LINES` lines after `position`, for an end that may go to `limit`,
     /// unless the other side may be using that line and would have to fetch it back. Returns the
-    /// position at which to call this again: after the slots of one cache line. Does nothing for
-    /// slots that fill a line or a large part of one, because the processor prefetches those
-    /// itself.
+    /// position at which to call this again: after the slots of one cache line.
     #[inline]
     pub(super) fn prefetch_ahead<const WRITE: bool, const LINES: usize>(
         &self,
         position: usize,
         limit: usize,
     ) -> usize {
-        if Self::PER_LINE < 4 {
-            return limit;
-        }
-        let ahead = LINES * Self::PER_LINE;
         let room = limit.wrapping_sub(position);
-        if room > ahead + Self::PER_LINE {
-            let index = position.wrapping_add(ahead) & self.mask;
-            prefetch::<WRITE>(self.start.as_ptr().wrapping_add(index).cast());
+        if room > (LINES + 1) * Self::PER_LINE {
+            self.prefetch::<WRITE, LINES>(position);
         }
         position.wrapping_add(room.min(self.left_in_line(position)))
+    }
+
+    /// Prefetches the cache line `LINES` lines after `position`.
+    #[inline]
+    pub(super) fn prefetch<const WRITE: bool, const LINES: usize>(&self, position: usize) {
+        let index = position.wrapping_add(LINES * Self::PER_LINE) & self.mask;
+        prefetch::<WRITE>(self.start.as_ptr().wrapping_add(index).cast());
     }
 
     /// Returns the number of slots from a position to the end of its cache line, assuming that

@@ -147,12 +147,18 @@ unsafe impl<T> SlotLayout for Slot<T> {
     }
 
     #[inline]
-    fn prefetch_put(_: &Slots<Self>, _: usize, limit: usize) -> usize {
-        limit
+    fn prefetch_put(slots: &Slots<Self>, position: usize, limit: usize, is_ahead: bool) -> usize {
+        // A reader at the writer's heels loads each slot before it has an item, so a prefetch would
+        // be in vain.
+        if is_ahead { slots.prefetch_ahead::<true, 8>(position, limit) } else { limit }
     }
 
     #[inline]
-    fn prefetch_take(_: &Slots<Self>, _: usize, limit: usize) -> usize {
+    fn prefetch_take(slots: &Slots<Self>, position: usize, limit: usize, is_behind: bool) -> usize {
+        // A check finds no more items than it needs, so the limit says little.
+        if is_behind {
+            slots.prefetch::<false, 8>(position);
+        }
         limit
     }
 

@@ -7,11 +7,13 @@ use mycelium_core::ring::spsc::{self, Spsc};
 use mycelium_core::sync::lines::{Access, Kind as Does, report, watch};
 use mycelium_line_tests::caches::LINE;
 use mycelium_line_tests::machine::Machine;
-use mycelium_line_tests::subjects::ALL;
+use mycelium_line_tests::subjects::{ALL, BROADCAST, STAMPED};
 
 thread_local! {
     static LOADED: Cell<usize> = const { Cell::new(0) };
     static STORED: Cell<usize> = const { Cell::new(0) };
+    static LAST: Cell<usize> = const { Cell::new(0) };
+    static AHEAD: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Returns how many bytes `run` loads, and how many it stores.
@@ -62,6 +64,45 @@ fn batches_and_borrowed_items_are_seen() {
     });
     assert!(in_slices >= 48, "{in_slices}");
     assert!(moved(|| assert_eq!(items.iter().copied().sum::<u64>(), 45)).0 >= 48);
+}
+
+/// Returns how many lines `run` prefetches that it has not just loaded or stored to.
+fn prefetched(run: impl FnOnce()) -> usize {
+    let add_up = |access: Access| {
+        let line = access.start / LINE;
+        match access.kind {
+            Does::LoadAhead | Does::StoreAhead if line == LAST.get() => {}
+            Does::LoadAhead | Does::StoreAhead => AHEAD.set(AHEAD.get() + 1),
+            Does::Load | Does::Store => LAST.set(line),
+        }
+    };
+    AHEAD.set(0);
+    watch(Some(add_up));
+    run();
+    watch(None);
+    AHEAD.get()
+}
+
+#[test]
+fn ends_prefetch_if_the_other_one_is_far_away() {
+    for kind in [BROADCAST, STAMPED] {
+        let (mut subject, name) = ((kind.make)(), kind.name);
+        let whole = subject.capacity;
+        subject.writer.repeat(whole);
+        let taken = prefetched(|| assert_eq!(subject.reader.repeat(whole / 2), whole / 2));
+        let pushed = prefetched(|| assert_eq!(subject.writer.repeat(whole), whole / 2));
+        assert!(taken > whole / 3 && pushed > whole / 3, "{name}: {taken}, {pushed} of {whole}");
+        let mut heels = |messages: usize| {
+            prefetched(|| {
+                for _ in 0..messages {
+                    subject.reader.repeat(usize::MAX);
+                    assert_eq!(subject.writer.repeat(1), 1, "{name}");
+                }
+            })
+        };
+        heels(whole);
+        assert_eq!(heels(2 * whole), 0, "{name}");
+    }
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub struct Producer<H: BroadcastHandle> {
     limit: usize,
     /// The number of consecutive checks without room.
     refused: u32,
+    /// The writer prefetches slots while it is before this sequence.
+    prefetches_until: usize,
 }
 
 /// One in this many consecutive checks without room loads the exact positions of the readers. The
@@ -43,7 +45,7 @@ impl<T: Storage> Broadcast<T> {
 impl<H: BroadcastHandle> Producer<H> {
     /// Creates the end. The caller has taken the writer's side.
     fn new(ring: H, next: usize) -> Producer<H> {
-        Producer { ring: RingRef::new(ring), limit: next, refused: 0 }
+        Producer { ring: RingRef::new(ring), limit: next, refused: 0, prefetches_until: next }
     }
 
     /// Appends a message: `words` are copied, `length` is its length in bytes. Returns its
@@ -249,11 +251,11 @@ impl<H: BroadcastHandle> Producer<H> {
         self.limit.wrapping_sub(self.sequence())
     }
 
-    /// Prefetches a later slot than the one of this sequence, if there is room for it: its readers
-    /// have read it, so their cores have its line, and a store would wait for it.
+    /// Prefetches a later slot than the one of this sequence, if there is room for it: the cores of
+    /// its readers have its line, so a store would wait.
     #[inline(always)]
     fn prefetch(&self, sequence: usize) {
-        if self.limit.wrapping_sub(sequence) > self.ring.ahead {
+        if is_after(self.prefetches_until, sequence) {
             self.ring.prefetch::<true>(sequence.wrapping_add(self.ring.ahead));
         }
     }
@@ -287,6 +289,13 @@ impl<H: BroadcastHandle> Producer<H> {
             return Err(Full { reader });
         }
         (self.limit, self.refused) = (limit, 0);
+        let (sequence, capacity) = (self.sequence(), self.ring.capacity());
+        // A reader at the writer's heels loads each slot before it has a message, so a prefetch
+        // would be in vain.
+        let unread = capacity.saturating_sub(limit.wrapping_sub(sequence));
+        let is_ahead = unread >= capacity / 4;
+        self.prefetches_until =
+            if is_ahead { limit.wrapping_sub(self.ring.ahead) } else { sequence };
         Ok(())
     }
 }

@@ -31,6 +31,8 @@ pub struct Consumer<H: Handle<Target: Ring>> {
     stop: usize,
     /// The number of items after which the position is published.
     lag: usize,
+    /// Whether the reader has taken several items since it last found none.
+    is_behind: bool,
     slip: Slip,
 }
 
@@ -47,6 +49,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
             limit: head,
             stop: head,
             lag,
+            is_behind: false,
             slip: Slip::default(),
             ring,
         }
@@ -85,7 +88,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
             }
         }
         // The result is at most the limit, and after the head.
-        self.stop = SlotLayout::prefetch_take(&self.slots, self.head, self.limit);
+        self.stop = SlotLayout::prefetch_take(&self.slots, self.head, self.limit, self.is_behind);
         Ok(())
     }
 
@@ -201,6 +204,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     fn show_if_due(&mut self) {
         // The lag is at least 1.
         if self.head.wrapping_sub(self.shown) >= self.lag {
+            self.is_behind = true;
             self.show_position();
         }
     }
@@ -257,6 +261,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         // check that finds nothing and the following ones would be mispredicted once per round
         // trip. That costs more than a store to this end's own line.
         self.show_position();
+        self.is_behind = false;
         Err(PopError::Empty)
     }
 

@@ -172,17 +172,21 @@ pub unsafe trait SlotLayout: Cell + Sized {
 
     /// Prefetches the slots that the writer will soon fill. Returns the position at which to call
     /// this again, at most `limit`. Otherwise a line would be transferred from the reader's core
-    /// only at the store, and later stores would wait.
+    /// only at the store, and later stores would wait. `is_ahead` says that the reader was far behind
+    /// at the last check.
     #[doc(hidden)]
     #[inline]
-    fn prefetch_put(slots: &Slots<Self>, position: usize, limit: usize) -> usize {
+    fn prefetch_put(slots: &Slots<Self>, position: usize, limit: usize, is_ahead: bool) -> usize {
+        let _ = is_ahead;
         slots.prefetch_ahead::<true, 8>(position, limit)
     }
 
-    /// Does the same as [`prefetch_put`](SlotLayout::prefetch_put), for the reader.
+    /// Does the same as [`prefetch_put`](SlotLayout::prefetch_put), for the reader. `is_behind` says
+    /// that items after the limit are probably published, too.
     #[doc(hidden)]
     #[inline]
-    fn prefetch_take(slots: &Slots<Self>, position: usize, limit: usize) -> usize {
+    fn prefetch_take(slots: &Slots<Self>, position: usize, limit: usize, is_behind: bool) -> usize {
+        let _ = is_behind;
         slots.prefetch_ahead::<false, 4>(position, limit)
     }
 

@@ -21,6 +21,8 @@ pub struct Producer<H: Handle<Target: Ring>> {
     /// The position, between `tail` and `limit`, at which `try_push` checks again. Code that moves
     /// the tail past `stop` must move `stop` too.
     stop: usize,
+    /// Whether at least a quarter of the slots was full at the last check.
+    is_ahead: bool,
 }
 
 impl<H: Handle<Target: Ring>> Producer<H> {
@@ -28,7 +30,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     pub(super) fn new(ring: H) -> Producer<H> {
         let slots = Slots::new(ring.slots());
         let tail = ring.writer().position.load(Ordering::Relaxed);
-        Producer { slots, tail, limit: tail, stop: tail, ring }
+        Producer { slots, tail, limit: tail, stop: tail, is_ahead: false, ring }
     }
 
     /// Appends an item.
@@ -115,7 +117,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     fn move_stop(&mut self) -> bool {
         let has_room = self.tail != self.limit || self.check_room() > 0;
         // The result is at most the limit, and at least the tail.
-        self.stop = SlotLayout::prefetch_put(&self.slots, self.tail, self.limit);
+        self.stop = SlotLayout::prefetch_put(&self.slots, self.tail, self.limit, self.is_ahead);
         has_room
     }
 
@@ -133,6 +135,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
             self.ring.writer().note_depth(used);
         }
         self.limit = self.tail.wrapping_add(capacity - used);
+        self.is_ahead = used >= capacity / 4;
         self.stop = self.tail;
         capacity - used
     }
