@@ -3,9 +3,9 @@
 
     python3 counters_reader.py PID
 
-Prints one JSON object a line for each line of counters: its region, kind, label and values. The
-process takes no part: it may spin, hang, or be stopped. It needs 64-bit Linux, and the user of the
-process, or root.
+Prints one JSON object a line for each line of counters: its region, kind, label and values, and
+whether its writer has ended. The process takes no part: it may spin, hang, or be stopped. It needs
+64-bit Linux, and the user of the process, or root.
 """
 import json
 import mmap
@@ -87,7 +87,8 @@ def lines(process, first):
                     more = words[value + second] if second >= len(names) else 0
                     found[title] = (words[value + n] + more) % 2**64
                 if words[place] == generation:
-                    yield {"kind": name, "label": label, "values": found}
+                    ended = generation % 2 == 0
+                    yield {"kind": name, "label": label, "ended": ended, "values": found}
                     break
 
 

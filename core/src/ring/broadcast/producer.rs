@@ -17,7 +17,8 @@ pub struct Producer<H: BroadcastHandle> {
     limit: usize,
     /// The number of consecutive checks without room.
     refused: u32,
-    /// The writer prefetches slots while it is before this sequence.
+    /// The writer prefetches slots for which there is room while it is before this sequence: the
+    /// cores of its readers have their lines, so a store would wait.
     prefetches_until: usize,
 }
 
@@ -82,7 +83,9 @@ impl<H: BroadcastHandle> Producer<H> {
             return false;
         }
         let Some(slot) = self.ring.slot_of(sequence, length) else { return false };
-        self.prefetch(sequence);
+        if is_after(self.prefetches_until, sequence) {
+            self.ring.slots().prefetch_after(sequence, length);
+        }
         assert!(
             words.len() == slot.words.len(),
             "the number of words does not fit the length of the message"
@@ -119,8 +122,8 @@ impl<H: BroadcastHandle> Producer<H> {
         if sequence == self.limit {
             return None;
         }
-        self.prefetch(sequence);
-        Some(KnownRoom { ring: &self.ring, sequence })
+        let prefetches = is_after(self.prefetches_until, sequence);
+        Some(KnownRoom { ring: &self.ring, sequence, prefetches })
     }
 
     /// Grants the next slot, to be written in place. [`Grant::commit`] publishes the message;
@@ -251,19 +254,12 @@ impl<H: BroadcastHandle> Producer<H> {
         self.limit.wrapping_sub(self.sequence())
     }
 
-    /// Prefetches a later slot than the one of this sequence, if there is room for it: the cores of
-    /// its readers have its line, so a store would wait.
-    #[inline(always)]
-    fn prefetch(&self, sequence: usize) {
-        if is_after(self.prefetches_until, sequence) {
-            self.ring.prefetch::<true>(sequence.wrapping_add(self.ring.ahead));
-        }
-    }
-
     #[inline(always)]
     fn begin(&mut self, words: usize) -> Grant<'_> {
         let sequence = self.sequence();
-        self.prefetch(sequence);
+        if is_after(self.prefetches_until, sequence) {
+            self.ring.prefetch::<true>(sequence.wrapping_add(self.ring.ahead));
+        }
         let slot = self.ring.slot_for(sequence, words);
         let exact = (!self.ring.has_length).then_some(self.ring.message_bytes);
         Grant::begin(slot, exact, sequence, &self.ring.writer().tail)
@@ -315,6 +311,7 @@ impl<H: BroadcastHandle> Drop for Producer<H> {
 pub struct KnownRoom<'a, H: BroadcastHandle> {
     ring: &'a RingRef<H>,
     sequence: usize,
+    prefetches: bool,
 }
 
 impl<H: BroadcastHandle> KnownRoom<'_, H> {
@@ -333,8 +330,11 @@ impl<H: BroadcastHandle> KnownRoom<'_, H> {
     /// If the parts have more words than a message of `length` bytes.
     #[inline(always)]
     pub fn push(self, parts: [&[usize]; 2], length: usize) -> bool {
-        let KnownRoom { ring, sequence } = self;
+        let KnownRoom { ring, sequence, prefetches } = self;
         let Some(slot) = ring.slot_of(sequence, length) else { return false };
+        if prefetches {
+            ring.slots().prefetch_after(sequence, length);
+        }
         let mut grant = Grant::begin(slot, None, sequence, &ring.writer().tail);
         grant.write_parts(parts, length);
         grant.commit();
@@ -499,7 +499,7 @@ impl<H: BroadcastHandle> Producer<H> {
 
     /// Appends messages of `length` bytes, as many as there is room for. Returns how many. The
     /// writer's position is stored once, after the last message. If the length is a constant, so is
-    /// the size of a slot.
+    /// the size of a slot. Prefetches nothing: a prefetch in this short loop comes too late.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
@@ -540,7 +540,6 @@ impl<H: BroadcastHandle> Producer<H> {
         let slots = self.ring.slots();
         for message in messages.take(most) {
             let slot = slots.slot_of(pushed.next, length).expect("all messages have this length");
-            pushed.producer.prefetch(pushed.next);
             let words = message.as_ref();
             assert!(words.len() == slot.words.len(), "the number of words does not fit the length");
             // As in `Grant`: an observer that copies these bytes must not take them for the message

@@ -96,6 +96,14 @@ const NONE: usize = 1 << (usize::BITS - 1);
 /// How many bytes ahead an end prefetches: in the time in which a line arrives, an end that does not
 /// wait for it takes about this many.
 const BYTES_AHEAD: usize = 8 * 64;
+
+/// Returns how many messages ahead an end prefetches in slots that have this many words without
+/// padding.
+const fn ahead(dense: usize) -> usize {
+    let slots = BYTES_AHEAD / (whole_lines(dense) * size_of::<usize>());
+    if slots == 0 { 1 } else { slots }
+}
+
 /// The value of `entry` for a reader without an entry.
 const NO_ENTRY: usize = usize::MAX;
 /// A size that exceeds every message, in bytes.
@@ -149,9 +157,7 @@ impl<H: BroadcastHandle> RingRef<H> {
             writer: NonNull::from(ring.storage.writer()),
             mask: layout.capacity() - 1,
             slot_words: layout.slot_words(),
-            ahead: (BYTES_AHEAD / (layout.slot_words() * size_of::<usize>()))
-                .min(layout.capacity() / 4)
-                .max(1),
+            ahead: ahead(layout.dense_words()),
             message_words: layout.message_words(),
             message_bytes: bytes,
             exact: if layout.has_length() { NONE } else { exact },
@@ -334,6 +340,17 @@ impl<'a> FixedSlots<'a> {
         // SAFETY: as above.
         let words = unsafe { core::slice::from_raw_parts(message.as_ptr(), words) };
         Some(Slot { stamp: &stamp.0, length: None, words })
+    }
+
+    /// Prefetches for a write, if all messages of the ring have `bytes` bytes, the slot that the
+    /// writer fills some messages after this sequence. If that number of bytes is a constant, so is
+    /// the distance.
+    #[inline(always)]
+    pub(super) fn prefetch_after(self, sequence: usize, bytes: usize) {
+        let dense = 1 + bytes.div_ceil(size_of::<usize>());
+        if let Some(slot) = self.slot_of(sequence.wrapping_add(ahead(dense)), bytes) {
+            prefetch::<true>(core::ptr::from_ref(slot.stamp).cast());
+        }
     }
 }
 

@@ -58,7 +58,8 @@ fn spins() {
     let first = Region::shared(16).unwrap();
     let second = Region::shared(16).unwrap();
     let _first = lines(&first, 0..LINES);
-    let _second = lines(&second, 7777..7778);
+    // This line has ended, and stays readable.
+    drop(lines(&second, 7777..7778));
     say("ready", "");
     loop {
         std::hint::spin_loop();
@@ -238,10 +239,10 @@ fn a_program_in_another_language_reads_the_same() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let expected = [(0, 0..LINES), (1, 7777..7778)].into_iter().flat_map(|(region, numbers)| {
         numbers.map(move |number| {
-            let errors = 2 * number;
+            let (errors, ended) = (2 * number, region == 1);
             format!(
                 "{{\"region\": {region}, \"kind\": \"service\", \"label\": \"service={number}\", \
-                 \"values\": {{\"starts\": {number}, \"errors\": {errors}, \"panics\": 0, \
+                 \"ended\": {ended}, \"values\": {{\"starts\": {number}, \"errors\": {errors}, \"panics\": 0, \
                  \"dead_letters\": 0, \"stalls\": 0, \"spins\": 0}}}}\n"
             )
         })
