@@ -56,17 +56,22 @@ pub struct Consumer<H: BroadcastHandle> {
     /// reader](Broadcast::gating_late) that has not reached it.
     shown: usize,
     /// The number of messages after which a gating reader publishes its position.
-    lag: usize,
+    lag: u32,
     /// Whether this reader has noticed its eviction.
     evicted: bool,
     /// How many messages ahead the reader prefetches. 0 after it has found no message, until it has
     /// taken several in a row: only then the writer is probably past that slot.
-    ahead: usize,
+    ahead: u8,
+}
+
+/// Returns a number of messages, at least 1, as one that needs less memory.
+fn lag(messages: usize) -> u32 {
+    u32::try_from(messages.max(1)).unwrap_or(u32::MAX)
 }
 
 impl<H: BroadcastHandle> Consumer<H> {
     pub(super) fn new(ring: RingRef<H>, cursor: usize) -> Consumer<H> {
-        let lag = (ring.capacity() / 8).clamp(1, 16);
+        let lag = lag((ring.capacity() / 8).min(16));
         Consumer { ring, cursor, peeked: false, shown: cursor, lag, evicted: false, ahead: 0 }
     }
 
@@ -92,7 +97,7 @@ impl<H: BroadcastHandle> Consumer<H> {
     /// capacity; 1 publishes each position at once.
     #[must_use]
     pub fn with_lag(mut self, messages: usize) -> Consumer<H> {
-        self.lag = messages.clamp(1, self.ring.capacity());
+        self.lag = lag(messages.min(self.ring.capacity()));
         self
     }
 
@@ -346,7 +351,7 @@ impl<H: BroadcastHandle> Consumer<H> {
         if stamp != sequence.wrapping_add(1) {
             return Err(stamp);
         }
-        self.ring.prefetch::<false>(sequence.wrapping_add(self.ahead));
+        self.ring.prefetch::<false>(sequence, self.ahead);
         let length = self.length(slot);
         // If messages differ in length, words that a longer message left in the slot are not
         // copied.
@@ -476,14 +481,16 @@ impl<H: BroadcastHandle> Consumer<H> {
     #[inline(always)]
     pub(super) fn move_to(&mut self, sequence: usize) {
         self.cursor = sequence;
-        if sequence.wrapping_sub(self.shown) >= self.lag {
+        if sequence.wrapping_sub(self.shown) >= self.lag as usize {
             // A late reader moves to what it has published already.
             if is_after(sequence, self.shown) {
                 if let Some(words) = self.ring.reader() {
                     words.show(sequence);
                 }
                 self.shown = sequence;
-                self.ahead = self.ring.ahead;
+                if self.ahead == 0 {
+                    self.ahead = self.ring.ahead();
+                }
             }
         } else if let Some(words) = self.ring.reader() {
             words.take(sequence);

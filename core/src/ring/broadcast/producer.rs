@@ -20,6 +20,8 @@ pub struct Producer<H: BroadcastHandle> {
     /// The writer prefetches slots for which there is room while it is before this sequence: the
     /// cores of its readers have their lines, so a store would wait.
     prefetches_until: usize,
+    /// How many messages ahead it does so.
+    ahead: u8,
 }
 
 /// One in this many consecutive checks without room loads the exact positions of the readers. The
@@ -46,7 +48,9 @@ impl<T: Storage> Broadcast<T> {
 impl<H: BroadcastHandle> Producer<H> {
     /// Creates the end. The caller has taken the writer's side.
     fn new(ring: H, next: usize) -> Producer<H> {
-        Producer { ring: RingRef::new(ring), limit: next, refused: 0, prefetches_until: next }
+        let ring = RingRef::new(ring);
+        let ahead = ring.ahead();
+        Producer { ring, limit: next, refused: 0, prefetches_until: next, ahead }
     }
 
     /// Appends a message: `words` are copied, `length` is its length in bytes. Returns its
@@ -258,7 +262,7 @@ impl<H: BroadcastHandle> Producer<H> {
     fn begin(&mut self, words: usize) -> Grant<'_> {
         let sequence = self.sequence();
         if is_after(self.prefetches_until, sequence) {
-            self.ring.prefetch::<true>(sequence.wrapping_add(self.ring.ahead));
+            self.ring.prefetch::<true>(sequence, self.ahead);
         }
         let slot = self.ring.slot_for(sequence, words);
         let exact = (!self.ring.has_length).then_some(self.ring.message_bytes);
@@ -291,7 +295,7 @@ impl<H: BroadcastHandle> Producer<H> {
         let unread = capacity.saturating_sub(limit.wrapping_sub(sequence));
         let is_ahead = unread >= capacity / 4;
         self.prefetches_until =
-            if is_ahead { limit.wrapping_sub(self.ring.ahead) } else { sequence };
+            if is_ahead { limit.wrapping_sub(self.ahead.into()) } else { sequence };
         Ok(())
     }
 }

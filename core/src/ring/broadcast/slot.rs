@@ -99,9 +99,10 @@ const BYTES_AHEAD: usize = 8 * 64;
 
 /// Returns how many messages ahead an end prefetches in slots that have this many words without
 /// padding.
-const fn ahead(dense: usize) -> usize {
+#[expect(clippy::cast_possible_truncation, reason = "a slot has at least a word")]
+const fn ahead(dense: usize) -> u8 {
     let slots = BYTES_AHEAD / (whole_lines(dense) * size_of::<usize>());
-    if slots == 0 { 1 } else { slots }
+    if slots == 0 { 1 } else { slots as u8 }
 }
 
 /// The value of `entry` for a reader without an entry.
@@ -118,8 +119,6 @@ pub(super) struct RingRef<H: BroadcastHandle> {
     /// The number of slots, which is a power of two, minus 1.
     mask: usize,
     slot_words: usize,
-    /// How many messages ahead an end [prefetches](RingRef::prefetch) while messages flow.
-    pub(super) ahead: usize,
     /// The number of words of a message, or of the longest one.
     pub(super) message_words: usize,
     /// The number of bytes of each message, or of the longest one.
@@ -157,7 +156,6 @@ impl<H: BroadcastHandle> RingRef<H> {
             writer: NonNull::from(ring.storage.writer()),
             mask: layout.capacity() - 1,
             slot_words: layout.slot_words(),
-            ahead: ahead(layout.dense_words()),
             message_words: layout.message_words(),
             message_bytes: bytes,
             exact: if layout.has_length() { NONE } else { exact },
@@ -218,10 +216,15 @@ impl<H: BroadcastHandle> RingRef<H> {
         if self.can_be_evicted { self.entry() } else { None }
     }
 
-    /// Prefetches the first line of the slot of a sequence.
+    /// Returns how many messages ahead an end prefetches while messages flow.
+    pub(super) fn ahead(&self) -> u8 {
+        ahead(self.ring.layout.dense_words())
+    }
+
+    /// Prefetches the first line of the slot that comes `ahead` messages after this sequence.
     #[inline(always)]
-    pub(super) fn prefetch<const WRITE: bool>(&self, sequence: usize) {
-        let slot = (sequence & self.mask) * self.slot_words;
+    pub(super) fn prefetch<const WRITE: bool>(&self, sequence: usize, ahead: u8) {
+        let slot = (sequence.wrapping_add(ahead.into()) & self.mask) * self.slot_words;
         prefetch::<WRITE>(self.slots.as_ptr().wrapping_add(slot).cast());
     }
 
@@ -348,7 +351,7 @@ impl<'a> FixedSlots<'a> {
     #[inline(always)]
     pub(super) fn prefetch_after(self, sequence: usize, bytes: usize) {
         let dense = 1 + bytes.div_ceil(size_of::<usize>());
-        if let Some(slot) = self.slot_of(sequence.wrapping_add(ahead(dense)), bytes) {
+        if let Some(slot) = self.slot_of(sequence.wrapping_add(ahead(dense).into()), bytes) {
             prefetch::<true>(core::ptr::from_ref(slot.stamp).cast());
         }
     }
