@@ -252,7 +252,6 @@ impl Node {
             let ring = (line.label("topic").to_owned(), named(line, "publisher"));
             let key = (ring.0.clone(), ring.1.clone(), named(line, "reader"));
             let input = self.inputs.entry(key).or_default();
-            input.is_open |= !line.has_ended;
             let mut done = count(line, "taken");
             add(&mut input.taken, done);
             for reason in DROPS {
@@ -267,7 +266,9 @@ impl Node {
             add(&mut input.redelivered, count(line, "redelivered"));
             add(&mut input.evicted, count(line, "evicted"));
             add(&mut input.gaps, count(line, "gaps"));
+            // A total of replaced lines has no epoch.
             let has_ended = line.has_ended || line.label("epoch").is_empty();
+            input.is_open |= !has_ended;
             let Some(sent) = sent.get(&ring_of(line)).filter(|_| !has_ended) else {
                 // The reader has ended, or the publisher, whose line was replaced, as the lines of
                 // its readers were. Counts as offered what the readers took or did not get.
@@ -352,6 +353,7 @@ mod tests {
         let reader = edge(&region, "a", &[(JoinedAt, 40), (Taken, 50), (Overwritten, 3)]);
         let _another = edge(&region, "b", &[(Taken, 9), (Sampled, 1)]);
         let _of_a_replaced_one = edge(&region, "replaced", &[(Taken, 5)]);
+        let _total: Line<EdgeValue> = region.line("topic=t");
         let node = node_of(&region);
         let key = ("t".into(), "P".into(), "R".into());
         let input = &node.inputs[&key];

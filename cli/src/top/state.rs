@@ -403,7 +403,7 @@ fn members(change: &Change<'_>, node: &Node) -> Vec<(String, Vec<Row>)> {
         let taken = change.growth(node, |node| Some(node.inputs.get(key)?.taken));
         let mut row = Row::new(RowKind::Input, format!("{topic} of {publisher}"));
         row.rate = change.per_second(taken);
-        row.depth = Some(input.depth);
+        row.depth = input.is_open.then_some(input.depth);
         let ring = node.outputs.get(&(topic.clone(), publisher.clone()));
         row.capacity = ring.and_then(|ring| ring.capacity);
         row.drops = input.dropped.iter().map(|(reason, count)| (*reason, *count)).collect();

@@ -74,6 +74,15 @@ impl<S> Slots<S> {
         _ => 1,
     };
 
+    /// Returns how many slots these lines have, at least one.
+    const fn after(lines: usize) -> usize {
+        match size_of::<S>() {
+            0..LINE => lines * Self::PER_LINE,
+            size if size > lines * LINE => 1,
+            size => lines * LINE / size,
+        }
+    }
+
     /// # Panics
     /// If their number is not a power of two: an index is masked to stay inside.
     pub(super) fn new(slots: &[S]) -> Slots<S> {
@@ -111,16 +120,17 @@ impl<S> Slots<S> {
         limit: usize,
     ) -> usize {
         let room = limit.wrapping_sub(position);
-        if room > (LINES + 1) * Self::PER_LINE {
+        if room > Self::after(LINES) + Self::PER_LINE {
             self.prefetch::<WRITE, LINES>(position);
         }
         position.wrapping_add(room.min(self.left_in_line(position)))
     }
 
-    /// Prefetches the cache line `LINES` lines after `position`.
+    /// Prefetches the line of the slot that comes `LINES` lines after `position`, or the next slot if
+    /// slots are longer.
     #[inline]
     pub(super) fn prefetch<const WRITE: bool, const LINES: usize>(&self, position: usize) {
-        let index = position.wrapping_add(LINES * Self::PER_LINE) & self.mask;
+        let index = position.wrapping_add(Self::after(LINES)) & self.mask;
         prefetch::<WRITE>(self.start.as_ptr().wrapping_add(index).cast());
     }
 

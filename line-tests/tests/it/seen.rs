@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use mycelium_core::ring::broadcast::{Broadcast, Consumer, Layout};
 use mycelium_core::ring::spsc::{self, Spsc};
 use mycelium_core::sync::lines::{Access, Kind as Does, report, watch};
 use mycelium_line_tests::caches::LINE;
@@ -102,6 +103,30 @@ fn ends_prefetch_if_the_other_one_is_far_away() {
         };
         heels(whole);
         assert_eq!(heels(2 * whole), 0, "{name}");
+    }
+}
+
+#[test]
+fn a_reader_that_waits_at_the_heels_prefetches_nothing() {
+    let (bytes, message) = (56, [7; 56 / size_of::<usize>()]);
+    for gates in [true, false] {
+        let ring = Arc::new(Broadcast::boxed(Layout::exact(64, bytes), 1).expect("a layout"));
+        let mut writer = Broadcast::producer(ring.clone()).expect("the only writer");
+        let gating = gates.then(|| Broadcast::gating(ring.clone()).expect("an entry"));
+        let mut reader = gating.unwrap_or_else(|| Broadcast::observing(ring));
+        let mut message_to = |reader: &mut Consumer<_>| {
+            writer.try_push(&message, bytes).expect("there is room");
+            reader.peek_exact(&mut [0; 7], bytes).expect("a message");
+            reader.advance();
+        };
+        (0..64).for_each(|_| message_to(&mut reader));
+        let found = prefetched(|| {
+            for _ in 0..640 {
+                assert!(reader.is_waiting());
+                message_to(&mut reader);
+            }
+        });
+        assert_eq!(found, 0, "gates: {gates}");
     }
 }
 

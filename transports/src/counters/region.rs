@@ -278,7 +278,8 @@ impl Region {
     #[must_use]
     pub fn dump(&self) -> Vec<Vec<u64>> {
         let words = |segment: &Segment| {
-            segment.words().iter().map(|word| word.load(Ordering::Relaxed)).collect()
+            // Acquire: a generation of a line that has ended comes with its last values.
+            segment.words().iter().map(|word| word.load(Ordering::Acquire)).collect()
         };
         self.segments().map(words).collect()
     }

@@ -267,7 +267,7 @@ fn text_of(words: ForeignWords<'_>, first: usize, count: usize, length: usize) -
 
 // The lines of a region, copied while their writers continue.
 
-/// The number of attempts to read a line if its place gets another line during the read.
+/// The number of attempts to read a line if it ends or is replaced during the read.
 const ATTEMPTS: usize = 4;
 
 /// Where the lines of a segment are in its words.
@@ -342,7 +342,7 @@ impl Layout {
         Ok(Segment { words, descriptors, values })
     }
 
-    /// Copies a line. Tries again, up to a limit, if its place gets another line during the copy.
+    /// Copies a line. Tries again, up to a limit, if it ends or is replaced during the copy.
     fn line(&self, segment: &Segment<'_>, index: usize, place: u64) -> Seen {
         let words = segment.words;
         let descriptor = segment.descriptors + index * self.descriptor;

@@ -51,20 +51,20 @@ pub struct Consumer<H: BroadcastHandle> {
     pub(super) cursor: usize,
     /// Whether the message at the cursor was read.
     pub(super) peeked: bool,
-    /// The position that a gating reader has published last; an observer publishes none, and only
-    /// counts from there. It is after the cursor of a [late
-    /// reader](Broadcast::gating_late) that has not reached it.
+    /// The position that a gating reader has published last. It is after the cursor of a [late
+    /// reader](Broadcast::gating_late) that has not reached it. An observer publishes none; for it,
+    /// the position at which it has last taken `lag` messages, or found none.
     shown: usize,
     /// The number of messages after which a gating reader publishes its position.
     lag: u32,
     /// Whether this reader has noticed its eviction.
     evicted: bool,
     /// How many messages ahead the reader prefetches. 0 after it has found no message, until it has
-    /// taken several in a row: only then the writer is probably past that slot.
+    /// taken `lag` messages in a row: only then the writer is probably past that slot.
     ahead: u8,
 }
 
-/// Returns a number of messages, at least 1, as one that needs less memory.
+/// Returns a lag of at least one message, in 32 bits, because large ends are costly to return.
 fn lag(messages: usize) -> u32 {
     u32::try_from(messages.max(1)).unwrap_or(u32::MAX)
 }
@@ -212,10 +212,10 @@ impl<H: BroadcastHandle> Consumer<H> {
     /// Publishes the position of this gating reader now.
     #[inline]
     pub fn flush(&mut self) {
-        if is_after(self.cursor, self.shown)
-            && let Some(words) = self.ring.reader()
-        {
-            words.show(self.cursor);
+        if is_after(self.cursor, self.shown) {
+            if let Some(words) = self.ring.reader() {
+                words.show(self.cursor);
+            }
             self.shown = self.cursor;
         }
     }
@@ -233,6 +233,7 @@ impl<H: BroadcastHandle> Consumer<H> {
         let skipped = if is_gone { waiting } else { waiting - 1 };
         self.peeked = false;
         self.move_to(self.cursor.wrapping_add(skipped));
+        self.ahead = 0;
         skipped
     }
 
@@ -243,6 +244,7 @@ impl<H: BroadcastHandle> Consumer<H> {
         if skipped > 0 {
             self.peeked = false;
             self.move_to(self.cursor.wrapping_add(skipped));
+            self.ahead = 0;
         }
         skipped
     }
@@ -258,6 +260,7 @@ impl<H: BroadcastHandle> Consumer<H> {
             && !self.is_evicted();
         if waiting {
             self.flush();
+            self.ahead = 0;
         }
         waiting
     }
@@ -351,6 +354,7 @@ impl<H: BroadcastHandle> Consumer<H> {
         if stamp != sequence.wrapping_add(1) {
             return Err(stamp);
         }
+        // With 0 it is the line that was just loaded, which costs less than a branch.
         self.ring.prefetch::<false>(sequence, self.ahead);
         let length = self.length(slot);
         // If messages differ in length, words that a longer message left in the slot are not

@@ -17,8 +17,8 @@ pub struct Producer<H: BroadcastHandle> {
     limit: usize,
     /// The number of consecutive checks without room.
     refused: u32,
-    /// The writer prefetches slots for which there is room while it is before this sequence: the
-    /// cores of its readers have their lines, so a store would wait.
+    /// Before this sequence the writer prefetches. The slots that it fills up to `ahead` messages
+    /// later are free, and their lines are probably with its readers' cores.
     prefetches_until: usize,
     /// How many messages ahead it does so.
     ahead: u8,
@@ -293,7 +293,7 @@ impl<H: BroadcastHandle> Producer<H> {
         // A reader at the writer's heels loads each slot before it has a message, so a prefetch
         // would be in vain.
         let unread = capacity.saturating_sub(limit.wrapping_sub(sequence));
-        let is_ahead = unread >= capacity / 4;
+        let is_ahead = unread >= capacity.div_ceil(4);
         self.prefetches_until =
             if is_ahead { limit.wrapping_sub(self.ahead.into()) } else { sequence };
         Ok(())

@@ -99,7 +99,7 @@ const BYTES_AHEAD: usize = 8 * 64;
 
 /// Returns how many messages ahead an end prefetches in slots that have this many words without
 /// padding.
-#[expect(clippy::cast_possible_truncation, reason = "a slot has at least a word")]
+#[expect(clippy::cast_possible_truncation, reason = "a slot has at least 4 bytes")]
 const fn ahead(dense: usize) -> u8 {
     let slots = BYTES_AHEAD / (whole_lines(dense) * size_of::<usize>());
     if slots == 0 { 1 } else { slots as u8 }

@@ -95,7 +95,9 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// Returns how many items can be popped now. This check is never skipped.
     #[inline]
     pub fn ready(&mut self) -> usize {
-        self.check_items(self.slots.capacity())
+        let ready = self.check_items(self.slots.capacity());
+        self.is_behind &= ready > 0;
+        ready
     }
 
     /// Publishes all room that this end has made. The next check is not skipped.

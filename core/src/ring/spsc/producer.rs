@@ -135,7 +135,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
             self.ring.writer().note_depth(used);
         }
         self.limit = self.tail.wrapping_add(capacity - used);
-        self.is_ahead = used >= capacity / 4;
+        self.is_ahead = used >= capacity.div_ceil(4);
         self.stop = self.tail;
         capacity - used
     }
