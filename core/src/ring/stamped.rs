@@ -148,8 +148,8 @@ unsafe impl<T> SlotLayout for Slot<T> {
 
     #[inline]
     fn prefetch_put(slots: &Slots<Self>, position: usize, limit: usize, is_ahead: bool) -> usize {
-        // A reader at the writer's heels loads each slot before it has an item, so a prefetch would
-        // be in vain.
+        // A reader at the writer's heels loads each slot before it has an item, and so takes back
+        // the line of a prefetch.
         if is_ahead { slots.prefetch_ahead::<true, 8>(position, limit) } else { limit }
     }
 

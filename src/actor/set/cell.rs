@@ -76,7 +76,7 @@ impl<M: Mail, Q: Queue> Cell<M, Q> {
         let other = self.unseen.swap(messages | SET, Ordering::AcqRel);
         if other & SET != 0 {
             let unseen = (other & !SET).abs_diff(messages);
-            // The first thread that counts in the line, if only 0, stores its second words.
+            // Counts no 0: the first call, also with 0, decides which thread stores second words.
             if unseen > 0 {
                 self.core.kind.line.count_many(ActorValue::Unseen, unseen);
             }

@@ -290,8 +290,8 @@ impl<H: BroadcastHandle> Producer<H> {
         }
         (self.limit, self.refused) = (limit, 0);
         let (sequence, capacity) = (self.sequence(), self.ring.capacity());
-        // A reader at the writer's heels loads each slot before it has a message, so a prefetch
-        // would be in vain.
+        // A reader at the writer's heels loads each slot before it has a message, and so takes back
+        // the line of a prefetch.
         let unread = capacity.saturating_sub(limit.wrapping_sub(sequence));
         let is_ahead = unread >= capacity.div_ceil(4);
         self.prefetches_until =

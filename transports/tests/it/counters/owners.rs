@@ -242,8 +242,8 @@ fn a_program_in_another_language_reads_the_same() {
             let (errors, ended) = (2 * number, region == 1);
             format!(
                 "{{\"region\": {region}, \"kind\": \"service\", \"label\": \"service={number}\", \
-                 \"ended\": {ended}, \"values\": {{\"starts\": {number}, \"errors\": {errors}, \"panics\": 0, \
-                 \"dead_letters\": 0, \"stalls\": 0, \"spins\": 0}}}}\n"
+                 \"ended\": {ended}, \"values\": {{\"starts\": {number}, \"errors\": {errors}, \
+                 \"panics\": 0, \"dead_letters\": 0, \"stalls\": 0, \"spins\": 0}}}}\n"
             )
         })
     });
