@@ -2,7 +2,7 @@
 
 use mycelium_transports::local::TaskBudget;
 
-use crate::ends::{CAPACITY, columns};
+use crate::ends::{CAPACITY, Ends, columns};
 use crate::goals::Pair;
 use crate::harness::{Contest, Sweep};
 use crate::loops::one_thread::{BATCH, Timed, fan, in_batches, to_one};
@@ -121,15 +121,20 @@ pub(super) fn among_many(options: &Options) -> Contest {
 pub(super) fn threads(options: &Options, cores: &Cores) -> Sweep {
     /// The rivals that move at least the bytes of our slot: a stamp and a message of 56 bytes.
     const SAME_BYTES: &[&str] = &[RTRB_SLOT, PHOTON, CROSSBEAM];
-    let pairs = pairs(Pair::best(EMIT, SAME_BYTES).within(1.2));
+    let mut pairs = pairs(Pair::best(EMIT, SAME_BYTES).within(1.2));
+    pairs.push(Pair::new(EMIT_BATCH, EMIT).within(1.2));
     Sweep::over(cores.sweep(), pairs, |idle| {
         let title = format!("two threads one way, 56 bytes, waiting: {idle}");
+        let mut columns = every!(TaskBudget::new(), TaskBudget::new(), ends => {
+            one_way::<1, _, _>(ends, idle, cores)
+        });
+        let ends = topic::pair(TaskBudget::new(), TaskBudget::new());
+        let ends = Ends { name: EMIT_BATCH, ..ends };
+        columns.push(one_way::<16, _, _>(ends, idle, cores));
         Contest {
             timed: "from the first send to the last receive, with checksums",
             operations: options.operations(40_000, 4_000),
-            columns: every!(TaskBudget::new(), TaskBudget::new(), ends => {
-                one_way::<1, _, _>(ends, idle, cores)
-            }),
+            columns,
             ..Contest::new("threads", "emit to a subscriber on another core", title).at(idle.slug())
         }
     })

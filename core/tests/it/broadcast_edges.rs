@@ -87,6 +87,23 @@ fn a_reader_that_finds_nothing_shows_its_position() {
     }
 }
 
+/// The exact position is in a cache line that its reader stores to with each message.
+#[test]
+fn batches_go_by_published_positions_as_single_messages_do() {
+    let (mut writer, reader) = ends(LARGE);
+    let mut reader = reader.with_lag(8);
+    let mut push_all = |count| writer.push_all(WORD, (0..count).map(|number| [number])).ok();
+    assert_eq!(push_all(64), Some(64));
+    take(&mut reader, 7);
+    assert_eq!(push_all(5), None);
+    take(&mut reader, 1);
+    assert_eq!(push_all(5), Some(5));
+    take(&mut reader, 7);
+    assert_eq!(push_all(5), Some(3), "what is left of the eight");
+    take(&mut reader, 1);
+    assert_eq!(push_all(20), Some(8));
+}
+
 #[test]
 fn a_retaining_reader_has_shown_its_position() {
     let (mut writer, reader) = ends(LARGE);

@@ -457,9 +457,10 @@ impl<'a> Grant<'a> {
 }
 
 impl<H: BroadcastHandle> Producer<H> {
-    /// Appends as many messages from `items` as there is room for. Returns how many. Each item has
-    /// `stride` words: the first `skip` words are ignored, then the message follows. The writer's
-    /// position is stored once, after the last message.
+    /// Appends as many messages from `items` as there is room for, according to the published
+    /// positions of the readers. Returns how many. Each item has `stride` words: the first `skip`
+    /// words are ignored, then the message follows. The writer's position is stored once, after the
+    /// last message.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
@@ -475,7 +476,8 @@ impl<H: BroadcastHandle> Producer<H> {
     /// ```
     ///
     /// # Errors
-    /// [`Full`] if a gating reader blocks the writer and no message was appended.
+    /// [`Full`] if a gating reader blocks the writer, according to its published position. Nothing
+    /// was written then.
     ///
     /// # Panics
     /// If messages of the ring differ in length, or an item is too short for a message.
@@ -501,9 +503,10 @@ impl<H: BroadcastHandle> Producer<H> {
         self.push_all(bytes, messages)
     }
 
-    /// Appends messages of `length` bytes, as many as there is room for. Returns how many. The
-    /// writer's position is stored once, after the last message. If the length is a constant, so is
-    /// the size of a slot. Prefetches nothing: a prefetch in this short loop comes too late.
+    /// Appends messages of `length` bytes, as many as there is room for, according to the published
+    /// positions of the readers. Returns how many. The writer's position is stored once, after the
+    /// last message. If the length is a constant, so is the size of a slot. Prefetches nothing: a
+    /// prefetch in this short loop comes too late.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
@@ -522,7 +525,8 @@ impl<H: BroadcastHandle> Producer<H> {
     /// ```
     ///
     /// # Errors
-    /// [`Full`] if a gating reader blocks the writer and no message was appended.
+    /// [`Full`] if a gating reader blocks the writer, according to its published position. Nothing
+    /// was written then.
     ///
     /// # Panics
     /// If the messages of the ring do not all have this length, or a message has another number of
@@ -559,18 +563,20 @@ impl<H: BroadcastHandle> Producer<H> {
         Ok(pushed.next.wrapping_sub(first))
     }
 
-    /// Returns how many of `count` messages there is room for, at least one.
+    /// Returns how many of `count` messages there is room for, at least one, according to the
+    /// published positions.
     #[cold]
     fn room_for(&mut self, count: usize) -> Result<usize, Full> {
-        let known = self.known_count();
-        if known >= count {
-            return Ok(count);
+        if self.known_count() == 0 {
+            self.check_room()?;
+        } else {
+            let (limit, reader) = self.ring.room(self.sequence(), false);
+            // An earlier check by exact positions may have found more.
+            if is_after(limit, self.limit) {
+                self.set_limit(limit, reader)?;
+            }
         }
-        match self.find_room() {
-            Ok(room) => Ok(room.min(count)),
-            Err(full) if known == 0 => Err(full),
-            Err(_) => Ok(known),
-        }
+        Ok(self.known_count().min(count))
     }
 }
 
