@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
+use crossbeam_utils::CachePadded;
 use mycelium_core::doorbell::{Doorbell, announce, ring_each};
 use mycelium_core::ring::broadcast::{ArenaWriter, Claim, Consumer, Producer};
 
@@ -514,8 +515,9 @@ pub(crate) struct SubscriberState {
     pub(crate) ready: Arc<ReadyList>,
     /// All publishers that the subscription reads.
     pub(crate) publishers: Roster<Arc<PublisherState>>,
-    /// The number of operations that may have made room for publishers.
-    pub(crate) operations: AtomicUsize,
+    /// The number of operations that may have made room for publishers. Has its own cache line: the
+    /// reader counts each message, and publishers load the other fields.
+    pub(crate) operations: CachePadded<AtomicUsize>,
     /// The subscription has requested a message.
     pub(crate) has_requested: AtomicBool,
     /// A [`LastCall`]; 0 if there was none.
@@ -538,7 +540,7 @@ impl SubscriberState {
             held: Mutex::default(),
             ready: Arc::default(),
             publishers: Roster::default(),
-            operations: AtomicUsize::new(0),
+            operations: CachePadded::new(AtomicUsize::new(0)),
             has_requested: AtomicBool::new(false),
             last_call: AtomicU8::new(0),
         })
