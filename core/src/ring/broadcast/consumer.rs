@@ -59,8 +59,8 @@ pub struct Consumer<H: BroadcastHandle> {
     lag: u32,
     /// Whether this reader has noticed its eviction.
     evicted: bool,
-    /// How many messages ahead the reader prefetches. 0 after it has found no message, until it has
-    /// taken `lag` messages in a row: only then the writer is probably past that slot.
+    /// How many messages ahead the reader prefetches, at most `lag`. 0 after it has found no message,
+    /// until it has taken `lag` messages in a row: only then the writer is probably past that slot.
     ahead: u8,
 }
 
@@ -493,7 +493,8 @@ impl<H: BroadcastHandle> Consumer<H> {
                 }
                 self.shown = sequence;
                 if self.ahead == 0 {
-                    self.ahead = self.ring.ahead();
+                    let lag = u8::try_from(self.lag).unwrap_or(u8::MAX);
+                    self.ahead = self.ring.ahead().min(lag);
                 }
             }
         } else if let Some(words) = self.ring.reader() {
