@@ -75,7 +75,7 @@ impl<S> Slots<S> {
     };
 
     /// Returns how many slots these lines have, at least one.
-    const fn after(lines: usize) -> usize {
+    pub(super) const fn after(lines: usize) -> usize {
         match size_of::<S>() {
             0..LINE => lines * Self::PER_LINE,
             size if size > lines * LINE => 1,
