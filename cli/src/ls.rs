@@ -41,9 +41,9 @@ pub fn run(args: &LsArgs) -> Result<(), Failure> {
             Some(node.health.as_str()).filter(|health| !health.is_empty()).into(),
             (node.services.len() as u64).into(),
             restarts.fold(0, u64::saturating_add).into(),
-            (node.outputs.len() as u64).into(),
+            node.publishers().into(),
             node.readers().into(),
-            (node.links.len() as u64).into(),
+            node.open_links().into(),
         ]);
     }
     Printer::new(args.output).print(&table)

@@ -94,6 +94,8 @@ impl Service {
 /// The ring of a publisher.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Output {
+    /// Whether a publisher writes it. The numbers of a publisher that has ended stay.
+    pub is_open: bool,
     /// Whether the publisher is in another node, and this ring is the copy for it.
     pub is_remote: bool,
     /// The number of messages that the publisher has sent.
@@ -153,6 +155,8 @@ impl Input {
 /// The links with another node, in both directions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
+    /// Whether it is connected. The numbers of a link that has ended stay.
+    pub is_open: bool,
     /// The number of connections.
     pub connections: u64,
     /// The number of messages to the other node.
@@ -172,6 +176,9 @@ pub struct Link {
 const DROPS: [&str; 7] =
     ["overwritten", "skipped", "dropped", "sampled", "dead_lettered", "left", "unknown"];
 
+/// The name of the publisher and of the reader of a total of replaced lines.
+pub const OTHER: &str = "other";
+
 impl Node {
     /// Creates the node that these lines describe.
     pub fn of_lines(pid: u32, lines: &[LineView]) -> Node {
@@ -187,6 +194,16 @@ impl Node {
         }
         node.add_inputs(lines);
         node
+    }
+
+    /// Returns the number of publishers that write rings of the node.
+    pub fn publishers(&self) -> u64 {
+        self.outputs.values().filter(|output| output.is_open).count() as u64
+    }
+
+    /// Returns the number of other nodes to which the node is linked.
+    pub fn open_links(&self) -> u64 {
+        self.links.values().filter(|link| link.is_open).count() as u64
     }
 
     /// Returns the number of readers in the node that have not ended.
@@ -218,6 +235,7 @@ impl Node {
     fn add_output(&mut self, line: &LineView) {
         let key = (line.label("topic").to_owned(), named(line, "publisher"));
         let output = self.outputs.entry(key).or_default();
+        output.is_open |= is_open(line);
         add(&mut output.sent, count(line, "sent"));
         add(&mut output.no_subscribers, count(line, "no_subscribers"));
         add(&mut output.waited, count(line, "waited"));
@@ -234,6 +252,7 @@ impl Node {
             return;
         }
         let link = self.links.entry(named(line, "link")).or_default();
+        link.is_open |= !line.has_ended;
         add(&mut link.connections, count(line, "connections"));
         add(&mut link.sent, count(line, "sent"));
         add(&mut link.received, count(line, "received"));
@@ -266,10 +285,9 @@ impl Node {
             add(&mut input.redelivered, count(line, "redelivered"));
             add(&mut input.evicted, count(line, "evicted"));
             add(&mut input.gaps, count(line, "gaps"));
-            // A total of replaced lines has no epoch.
-            let has_ended = line.has_ended || line.label("epoch").is_empty();
-            input.is_open |= !has_ended;
-            let Some(sent) = sent.get(&ring_of(line)).filter(|_| !has_ended) else {
+            let is_open = is_open(line);
+            input.is_open |= is_open;
+            let Some(sent) = sent.get(&ring_of(line)).filter(|_| is_open) else {
                 // The reader has ended, or the publisher, whose line was replaced, as the lines of
                 // its readers were. Counts as offered what the readers took or did not get.
                 add(&mut input.offered, done);
@@ -290,16 +308,22 @@ pub fn health(line: &LineView) -> Option<HealthState> {
     HealthState::ALL.get(usize::try_from(line.value("state")?).ok()?).copied()
 }
 
+/// Returns whether the line of a publisher or a reader has a writer. The total of replaced lines has
+/// none: its label names no epoch.
+fn is_open(line: &LineView) -> bool {
+    !line.has_ended && !line.label("epoch").is_empty()
+}
+
 /// Returns the topic, the publisher and the epoch of the ring that a line is about.
 fn ring_of(line: &LineView) -> [&str; 3] {
     ["topic", "publisher", "epoch"].map(|key| line.label(key))
 }
 
 /// Returns the part of the line's label with this key. The line with the total of replaced lines
-/// has no such part: it gets the name `other`.
+/// has no such part: it gets the name [`OTHER`].
 fn named(line: &LineView, key: &str) -> String {
     String::from(match line.label(key) {
-        "" => "other",
+        "" => OTHER,
         name => name,
     })
 }
@@ -320,7 +344,9 @@ mod tests {
     use std::sync::Arc;
 
     use mycelium::counters::EdgeValue::{JoinedAt, Left, Overwritten, Sampled, Taken};
-    use mycelium::counters::{Attached, EdgeValue, Line, PublisherValue, Region, ServiceValue};
+    use mycelium::counters::{
+        Attached, EdgeValue, Line, LinkValue, PublisherValue, Region, ServiceValue,
+    };
 
     use super::*;
 
@@ -368,6 +394,21 @@ mod tests {
         let node = node_of(&region);
         let input = &node.inputs[&key];
         assert_eq!((input.offered, input.done, input.depth), (75, 75, 0));
+    }
+
+    #[test]
+    fn publishers_and_links_that_have_ended_do_not_count() {
+        let region = Region::shared(64).unwrap();
+        let line = |label: &str| region.line::<PublisherValue>(label);
+        let _open = line("topic=t publisher=P epoch=a");
+        let _total = line("topic=t");
+        drop(line("topic=t publisher=Q epoch=a"));
+        let link = |label: &str| region.line::<LinkValue>(label);
+        let _linked = link("link=one role=publisher");
+        drop(link("link=other role=publisher"));
+        let node = node_of(&region);
+        assert_eq!((node.publishers(), node.outputs.len()), (1, 3));
+        assert_eq!((node.open_links(), node.links.len()), (1, 2));
     }
 
     #[test]

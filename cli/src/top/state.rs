@@ -341,9 +341,9 @@ fn row_of_node<'a>(node: &Node, rows: impl Iterator<Item = &'a Row>) -> Row {
     };
     sum.details = vec![
         ("services", node.services.len() as u64),
-        ("publishers", node.outputs.len() as u64),
+        ("publishers", node.publishers()),
         ("readers", node.readers()),
-        ("links", node.links.len() as u64),
+        ("links", node.open_links()),
     ];
     sum
 }

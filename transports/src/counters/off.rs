@@ -39,6 +39,12 @@ impl Region {
         Line(PhantomData)
     }
 
+    /// Creates a line that counts nothing.
+    #[must_use]
+    pub fn line_with<V: Value>(&self, label: &str, _first: &[(V, u64)]) -> Line<V> {
+        self.line(label)
+    }
+
     /// Creates lines that record nothing.
     #[must_use]
     pub fn latencies(&self, _topic: &str, _reader: &str) -> LatencyLines {

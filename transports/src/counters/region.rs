@@ -7,10 +7,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 
-use super::reading::{BUCKETS, LONGEST_LABEL, LONGEST_LATENCY, Reading, bucket_of, latency_label};
-use super::values::{
-    BucketValue, HistogramValue, Kind, LatencyValue, NAME, VALUES, Value, second_word,
-};
+use super::reading::{LONGEST_LABEL, Reading};
+use super::values::{Kind, NAME, VALUES, Value, second_word};
 use super::view::{FIRST_NAME, FURTHER_NAME, MAGIC, VERSION};
 use crate::memory::{Found, MemoryError, PAGE_WORDS, Part, Words};
 use crate::sync::{AtomicU64, Ordering, fence, lock};
@@ -21,7 +19,7 @@ const FEWEST: usize = 64;
 const RETIRED: usize = 1024;
 /// The limit on lines without a writer while all lines are read.
 const RETIRED_WHILE_READ: usize = 2 * RETIRED;
-/// The default limit on the lines of a region. A region of this size has 256 MiB.
+/// The default limit on the lines of a region. A region of this size has 512 MiB.
 const MOST: usize = 1 << 20;
 
 /// Counters in pages, which grow with the number of lines. See the [module](super).
@@ -63,7 +61,7 @@ impl Region {
     }
 
     /// Creates a region as [`new`](Region::new) does, but with a limit of `most` lines. Both
-    /// numbers are rounded up to whole pages, of 16 lines each.
+    /// numbers are rounded up to whole pages, of 8 lines each.
     ///
     /// ```
     /// use mycelium_transports::counters::{Region, ServiceValue};
@@ -144,7 +142,7 @@ impl Region {
     /// lines have no writer, or the region cannot grow, the line replaces the one that lost its
     /// writer first. The values of the replaced line are added to the total of its kind and topic,
     /// a line of the region's own. If no line can be replaced either, the new line works but is
-    /// invisible; the header counts such lines. A label is cut at 104 bytes.
+    /// invisible; the header counts such lines. A label is cut at 360 bytes.
     ///
     /// ```
     /// use mycelium_transports::counters::{PublisherValue, Region};
@@ -160,6 +158,14 @@ impl Region {
     /// ```
     #[must_use]
     pub fn line<V: Value>(&self, label: &str) -> Line<V> {
+        self.line_with(label, &[])
+    }
+
+    /// Creates a line as [`line`](Region::line) does. Readers never see it without these values.
+    #[must_use]
+    pub fn line_with<V: Value>(&self, label: &str, first: &[(V, u64)]) -> Line<V> {
+        let mut values = [0; VALUES];
+        first.iter().for_each(|(value, count)| values[value.index() % VALUES] = *count);
         let mut places = lock(&self.places);
         let lines = match self.lines.try_lock() {
             Ok(lines) => Some(lines),
@@ -175,7 +181,7 @@ impl Region {
         };
         if let Some(place) = place {
             let segment = self.segment(place);
-            segment.describe(place.index as usize, V::KIND, label);
+            segment.describe(place.index as usize, V::KIND, label, &values);
             drop(lines);
             return Line::new(&self.retired, segment, place.index as usize, Some(place));
         }
@@ -184,6 +190,7 @@ impl Region {
             Some((hidden, used)) if used < hidden.lines() => (hidden, used),
             _ => (Shape::further(0, LINES_OF_PAGE).on_heap(), 0),
         };
+        hidden.set_values(used, &values);
         let line = Line::new(&self.retired, &hidden, used, None);
         places.hidden = Some((hidden, used + 1));
         line
@@ -230,8 +237,7 @@ impl Region {
                 true
             }
             Entry::Vacant(total) => {
-                segment.describe(index, line.kind, &total.key().1);
-                segment.set_values(index, &line.values);
+                segment.describe(index, line.kind, &total.key().1, &line.values);
                 total.insert(place);
                 false
             }
@@ -327,7 +333,7 @@ pub(super) const SEGMENTS: usize = 64;
 pub(super) const LISTED: usize = 8;
 /// The fixed words, the table of kinds, and the list of segments.
 pub(super) const HEADER: usize = 4 * PAGE_WORDS;
-pub(super) const DESCRIPTOR: usize = 16;
+pub(super) const DESCRIPTOR: usize = 48;
 /// The number of words of a line with its descriptor.
 pub(super) const WORDS: usize = DESCRIPTOR + VALUES;
 /// The number of lines in a page, with their descriptors.
@@ -440,8 +446,8 @@ impl Segment {
         }
     }
 
-    /// Writes a line's descriptor and resets its values.
-    pub(super) fn describe(&self, index: usize, kind: Kind, label: &str) {
+    /// Writes a line's descriptor and its first values.
+    pub(super) fn describe(&self, index: usize, kind: Kind, label: &str, values: &[u64; VALUES]) {
         let descriptor = self.descriptor_of(index);
         let generation = self.word(descriptor).swap(0, Ordering::Relaxed);
         // Release: a reader that sees any of the stores below also sees generation 0.
@@ -454,9 +460,8 @@ impl Segment {
         self.write_bytes(descriptor + 3, label);
         self.word(descriptor + 1).store(kind as u64, Ordering::Relaxed);
         self.word(descriptor + 2).store(label.len() as u64, Ordering::Relaxed);
-        let first = self.values_of(index);
-        (first..first + VALUES).for_each(|value| self.word(value).store(0, Ordering::Relaxed));
-        // Release: a reader that sees the generation also sees the descriptor. A generation is
+        self.set_values(index, values);
+        // Release: a reader that sees the generation also sees the descriptor and the values. A generation is
         // never reused: the next line at this place continues from it. It is odd while the line has
         // a writer.
         self.word(descriptor).store(generation + 1, Ordering::Release);
@@ -682,116 +687,8 @@ impl Retired {
     }
 }
 
-// A histogram in a region: one line, and further lines for its buckets.
-
-/// The lines of one histogram, with one writer.
-#[derive(Debug)]
-pub struct HistogramLines {
-    line: Line<HistogramValue>,
-    buckets: BucketLines,
-}
-
-/// The lines of the latencies of one topic at one reader, with one writer.
-#[derive(Debug)]
-pub struct LatencyLines {
-    line: Line<LatencyValue>,
-    buckets: BucketLines,
-}
-
-#[derive(Debug)]
-struct BucketLines(Box<[Line<BucketValue>]>);
-
-impl Region {
-    /// Creates the lines of a histogram. The label of each line of buckets ends with the number of
-    /// its first bucket.
-    #[must_use]
-    pub fn histogram(&self, label: &str) -> HistogramLines {
-        let buckets = BucketLines::new(self, label, BUCKETS);
-        HistogramLines { line: self.line(label), buckets }
-    }
-
-    /// Creates the lines of the latencies of a topic at a reader.
-    #[must_use]
-    pub fn latencies(&self, topic: &str, reader: &str) -> LatencyLines {
-        let label = latency_label(topic, reader);
-        // Creates no lines for the buckets of longer latencies: these stay empty.
-        let buckets = BucketLines::new(self, &label, bucket_of(LONGEST_LATENCY) + 1);
-        LatencyLines { line: self.line(&label), buckets }
-    }
-}
-
-impl HistogramLines {
-    /// Records a value. Only the writer of the lines may call it.
-    #[inline]
-    pub fn record(&self, value: u64) {
-        use HistogramValue::{Count, Least, Most, Sum};
-
-        self.buckets.count(value);
-        add(&self.line, [Count, Sum, Least, Most], value);
-    }
-}
-
-impl LatencyLines {
-    /// Records a latency in nanoseconds, at most [`LONGEST_LATENCY`]. `None` means that the message
-    /// was sent after the present time: it counts as 0, and as ahead. Only the writer of the lines
-    /// may call it.
-    ///
-    /// ```
-    /// use mycelium_transports::counters::{Latency, Region};
-    ///
-    /// let region = Region::new(32);
-    /// let lines = region.latencies("swaps", "Detector.swaps");
-    /// lines.record(Some(5_000_000));
-    /// lines.record(None);
-    /// let [latency] = &Latency::of(&region.read())[..] else { panic!("one reader of one topic") };
-    /// assert_eq!((&*latency.topic, &*latency.reader), ("swaps", "Detector.swaps"));
-    /// assert_eq!((latency.nanoseconds.count(), latency.ahead), (2, 1));
-    /// assert_eq!(latency.nanoseconds.most(), Some(5_000_000));
-    /// ```
-    #[inline(never)]
-    pub fn record(&self, latency: Option<u64>) {
-        use LatencyValue::{Ahead, Count, Least, Most, Sum};
-
-        if latency.is_none() {
-            self.line.add(Ahead, 1);
-        }
-        let value = latency.unwrap_or(0).min(LONGEST_LATENCY);
-        self.buckets.count(value);
-        add(&self.line, [Count, Sum, Least, Most], value);
-    }
-}
-
-impl BucketLines {
-    /// Creates lines for this number of buckets.
-    fn new(region: &Region, label: &str, buckets: usize) -> BucketLines {
-        let firsts = (0..buckets).step_by(VALUES);
-        BucketLines(firsts.map(|first| region.line(&format!("{label} first={first}"))).collect())
-    }
-
-    #[inline]
-    fn count(&self, value: u64) {
-        let bucket = bucket_of(value);
-        if let Some(line) = self.0.get(bucket / VALUES) {
-            line.add(BucketValue::new(bucket), 1);
-        }
-    }
-}
-
-/// Adds a recorded value to the line of a histogram.
-#[inline]
-fn add<V: Value>(line: &Line<V>, [count, sum, least, most]: [V; 4], value: u64) {
-    // Not `get`: nobody else counts these values, so their second words are 0.
-    let get = |value| line.word(value).load(Ordering::Relaxed);
-    let before = get(count);
-    if before == 0 || value < get(least) {
-        line.set(least, value);
-    }
-    if value > get(most) {
-        line.set(most, value);
-    }
-    line.add(sum, value);
-    line.set(count, before.wrapping_add(1));
-}
+mod histogram;
+pub use histogram::{HistogramLines, LatencyLines};
 
 #[cfg(test)]
 mod tests;

@@ -11,10 +11,10 @@ use crate::sync::{AtomicBool, ForeignWords};
 #[test]
 fn a_full_region_counts_what_it_cannot_show() {
     let region = Region::with_most(1, 1);
-    let lines: Vec<_> = (0..16 + 20).map(|_| region.line("service=X")).collect();
+    let lines: Vec<_> = (0..LINES_OF_PAGE + 20).map(|_| region.line("service=X")).collect();
     lines.iter().for_each(|line| line.add(ServiceValue::Starts, 1));
     assert!(lines.iter().all(|line| line.get(ServiceValue::Starts) == 1), "also unseen ones count");
-    assert_eq!(region.read().len(), 16);
+    assert_eq!(region.read().len(), LINES_OF_PAGE);
     assert_eq!(region.unseen(), 20);
     assert_eq!(CountersView::of_dump(&region.dump()).unwrap().unseen, 20, "others know it");
     assert!(region.read().iter().all(|reading| reading.value("starts") == 1));
@@ -151,7 +151,7 @@ fn a_reader_never_sees_half_a_line() {
                 let name = &names[round % names.len()];
                 match round % 3 {
                     0 => region.line(name).set(PublisherValue::Sent, 100),
-                    1 => region.line(name).set(EdgeValue::JoinedAt, 48),
+                    1 => drop(region.line_with(name, &[(EdgeValue::JoinedAt, 48)])),
                     _ => region.line(name).set(RequesterValue::Requested, 7),
                 }
             }
@@ -177,6 +177,7 @@ fn a_reader_never_sees_half_a_line() {
                 let is_total = reading.label.is_empty() && first % length == 0;
                 assert!(is_total || reading.label == *name, "no label is made of two");
                 assert!(is_total || first == 0 || first == length);
+                assert!(reading.kind != Kind::Edge || first > 0, "its value came with the line");
                 assert!(reading.values[1..].iter().all(|value| *value == 0));
                 seen += 1;
             }
@@ -187,19 +188,21 @@ fn a_reader_never_sees_half_a_line() {
 #[test]
 fn a_line_has_nothing_of_the_one_before_in_its_place() {
     let region = Region::with_most(1, 1);
-    let before: Vec<_> = (0..16).map(|_| region.line(&"a".repeat(104))).collect();
+    let longest = "a".repeat(LABEL_BYTES);
+    let before: Vec<_> = (0..LINES_OF_PAGE).map(|_| region.line(&longest)).collect();
     for line in &before {
         (0..VALUES).for_each(|value| line.set(BucketValue::new(value), 7));
     }
     drop(before);
+    let shorter = |words| "b".repeat(8 * words);
     let _lines: Vec<_> =
-        (0..15).map(|words| region.line::<BucketValue>(&"b".repeat(8 * (words % 13)))).collect();
+        (1..LINES_OF_PAGE).map(|words| region.line::<BucketValue>(&shorter(words))).collect();
     for readings in [region.read(), CountersView::of_dump(&region.dump()).unwrap().readings()] {
-        assert_eq!(readings.len(), 16);
+        assert_eq!(readings.len(), LINES_OF_PAGE);
         let total = &readings[0];
-        assert_eq!((&*total.label, total.values), (&*"a".repeat(104), [16 * 7; VALUES]));
-        for (words, reading) in readings[1..].iter().enumerate() {
-            assert_eq!(reading.label, "b".repeat(8 * (words % 13)));
+        assert_eq!((&total.label, total.values), (&longest, [LINES_OF_PAGE as u64 * 7; VALUES]));
+        for (words, reading) in readings.iter().enumerate().skip(1) {
+            assert_eq!(reading.label, shorter(words));
             assert_eq!(reading.values, [0; VALUES]);
         }
     }
@@ -217,8 +220,9 @@ fn a_line_whose_writer_has_ended_says_so() {
     drop(lines);
     assert_eq!(seen(), [(1, true); 2]);
     // The first place gets the total of both, which does not end; the second one is used again.
-    let _lines: Vec<_> = (0..15).map(|_| region.line::<ServiceValue>("service=X")).collect();
-    assert_eq!((seen()[0], seen()[1], seen().len()), ((2, false), (2, false), 16));
+    let more = 1..LINES_OF_PAGE;
+    let _lines: Vec<_> = more.map(|_| region.line::<ServiceValue>("service=X")).collect();
+    assert_eq!((seen()[0], seen()[1], seen().len()), ((2, false), (2, false), LINES_OF_PAGE));
 }
 
 #[test]
@@ -259,9 +263,10 @@ fn a_line_outlives_its_region() {
 #[test]
 fn a_long_label_is_cut_at_a_character() {
     let region = Region::new(1);
-    let _line = region.line::<ServiceValue>(&format!("x{}", "ä".repeat(80)));
-    // The label has 103 bytes, because the next letter needs two.
-    assert_eq!(region.read()[0].label, format!("x{}", "ä".repeat(51)));
+    let label = |letters| format!("x{}", "ä".repeat(letters));
+    let _line = region.line::<ServiceValue>(&label(LABEL_BYTES));
+    // One byte is left, because the next letter needs two.
+    assert_eq!(region.read()[0].label, label(LABEL_BYTES / 2 - 1));
 }
 
 #[test]

@@ -389,7 +389,6 @@ impl PublisherState {
         let has_joined = earlier.is_some();
         let pumped = || publisher.origin.pump().map(|pump| pump.line.clone());
         let line = earlier.or_else(pumped);
-        let line = line.unwrap_or_else(|| publisher.new_line(subscriber, counters));
         let place = consumer.cursor();
         // If the reader starts at retained messages, the publisher may learn of it too late to keep
         // them.
@@ -399,6 +398,7 @@ impl PublisherState {
         let was_evicted = (is_late && gates).then(Arc::default);
         let known = publisher.origin.numbering().map(|numbering| numbering.join(place));
         let joined_at = known.as_ref().map_or(place as u64, |known| known.sequence(place));
+        let line = line.unwrap_or_else(|| publisher.new_line(subscriber, counters, joined_at));
         if !has_joined {
             line.set(EdgeValue::JoinedAt, joined_at);
         }
@@ -454,7 +454,7 @@ impl PublisherState {
             true => gating_from(publisher, publisher.oldest())?,
             false => Broadcast::gating(publisher.ring.clone())?,
         };
-        let line = publisher.new_line(subscriber, counters);
+        let line = publisher.new_line(subscriber, counters, end.cursor() as u64);
         let is_waited_for = end.borrows();
         let own = publisher.add_pump(end, line.clone())?;
         let edge = PublisherState::attach(&own, subscriber, counters, None)?;
@@ -489,9 +489,10 @@ impl PublisherState {
         &self,
         subscriber: &SubscriberState,
         counters: &Arc<Region>,
+        joined_at: u64,
     ) -> Arc<Line<EdgeValue>> {
         let label = format!("{} reader={}", self.label(), plain(&subscriber.name));
-        Arc::new(counters.line(&label))
+        Arc::new(counters.line_with(&label, &[(EdgeValue::JoinedAt, joined_at)]))
     }
 
     /// Returns the counters of a subscription.

@@ -94,27 +94,27 @@ fn a_region_with_several_descriptors_is_found_once() {
 #[test]
 fn a_segment_is_mapped_only_once_and_only_if_the_list_has_its_inode() {
     let mut words = region();
-    // The list names two further segments of 16 lines.
+    // The list names two further segments of 8 lines.
     let first_word = words.len() as u64;
     let further = memfd("mycelium-counters-more", &[0; 512], ALL);
     let (inode, number) = (rustix::fs::fstat(&further).unwrap().st_ino, further.as_raw_fd() as u64);
-    words[3] = 48;
+    words[3] = 32;
     words[8] = 3;
     for (entry, inode) in [(1544, inode), (1552, inode + 1_000_000)] {
-        let listed = [first_word, 16, first_word, first_word + 256, inode, number];
+        let listed = [first_word, 8, first_word, first_word + 8 * 48, inode, number];
         words[entry..entry + 6].copy_from_slice(&listed);
     }
     let file = memfd(NAME, &words, ALL);
     let view = read(&words, &file).unwrap();
-    assert_eq!((view.lines.len(), view.out_of_reach), (5, 16));
+    assert_eq!((view.lines.len(), view.out_of_reach), (5, 8));
     // Both entries name the same segment.
     words[1556] = inode;
     let file = memfd(NAME, &words, ALL);
     let view = read(&words, &file).unwrap();
-    assert_eq!((view.lines.len(), view.out_of_reach), (5, 16));
+    assert_eq!((view.lines.len(), view.out_of_reach), (5, 8));
     // The second entry names a memfd with another name.
     let other = memfd("other-counters", &[0; 512], ALL);
     words[1548] = rustix::fs::fstat(&other).unwrap().st_ino;
     let file = memfd(NAME, &words, ALL);
-    assert_eq!(read(&words, &file).unwrap().out_of_reach, 16);
+    assert_eq!(read(&words, &file).unwrap().out_of_reach, 8);
 }
