@@ -7,6 +7,7 @@ Prints one JSON object a line for each line of counters: its region, kind, label
 whether its writer has ended. The process takes no part: it may spin, hang, or be stopped. It needs
 64-bit Linux, and the user of the process, or root.
 """
+import fcntl
 import json
 import mmap
 import os
@@ -15,6 +16,7 @@ import sys
 
 FIRST = "/memfd:mycelium-counters (deleted)"
 FURTHER = "/memfd:mycelium-counters-more (deleted)"
+GET_SEALS, SEALS = 1034, 2 | 4  # against shrinking and growing
 
 
 class Words:
@@ -22,6 +24,8 @@ class Words:
 
     def __init__(self, path):
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        if fcntl.fcntl(file, GET_SEALS) & SEALS != SEALS:
+            sys.exit(f"{path} has no seals, so its memory may be taken away")
         self.inode = os.fstat(file).st_ino
         memory = mmap.mmap(file, 0, prot=mmap.PROT_READ)
         os.close(file)
@@ -38,17 +42,13 @@ class Words:
 def descriptors(process, name):
     directory = f"/proc/{process}/fd"
     try:
-        numbers = sorted(os.listdir(directory), key=int)
+        for number in sorted(os.listdir(directory), key=int):
+            path = f"{directory}/{number}"
+            # An empty memfd is being made. Without a link the descriptor was closed meanwhile.
+            if os.path.lexists(path) and os.readlink(path) == name and os.stat(path).st_size > 0:
+                yield path
     except OSError as error:
         sys.exit(f"no access to the descriptors of process {process}: {error.strerror}")
-    for number in numbers:
-        path = f"{directory}/{number}"
-        try:
-            # An empty memfd is being made.
-            if os.readlink(path) == name and os.stat(path).st_size > 0:
-                yield path
-        except FileNotFoundError:
-            pass  # Closed meanwhile.
 
 
 def lines(process, first):
@@ -63,6 +63,15 @@ def lines(process, first):
         names = [first.text(start + 1 + size * n, size, 8 * size) for n in range(1 + first[start])]
         kinds.append((names[0], names[1:]))
     further = {words.inode: words for words in map(Words, descriptors(process, FURTHER))}
+    for _ in range(4):
+        replaced = first[15]
+        found = list(once(first, kinds, further))
+        if replaced % 2 == 0 and first[15] == replaced:
+            break
+    return found
+
+
+def once(first, kinds, further):
     left = first[3]
     for segment in range(first[8]):
         entry = first[6] + first[7] * segment
@@ -93,12 +102,18 @@ def lines(process, first):
 
 
 def main():
+    if len(sys.argv) != 2 or not sys.argv[1].isdecimal():
+        sys.exit(f"usage: {sys.argv[0]} PID")
     process = int(sys.argv[1])
     regions = [Words(path) for path in descriptors(process, FIRST)]
     if not regions:
         sys.exit(f"process {process} has no counters")
     for number, first in enumerate(regions):
-        for line in lines(process, first):
+        try:
+            found = lines(process, first)
+        except (IndexError, ValueError, MemoryError, struct.error) as error:
+            sys.exit(f"region {number} of process {process} contradicts itself: {error}")
+        for line in found:
             print(json.dumps({"region": number, **line}))
 
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 
 use super::reading::{LONGEST_LABEL, Reading};
 use super::values::{Kind, NAME, VALUES, Value, second_word};
-use super::view::{FIRST_NAME, FURTHER_NAME, MAGIC, VERSION};
+use super::view::{FIRST_NAME, FURTHER_NAME, MAGIC, REPLACED, VERSION};
 use crate::memory::{Found, MemoryError, PAGE_WORDS, Part, Words};
 use crate::sync::{AtomicU64, Ordering, fence, lock};
 
@@ -182,6 +182,7 @@ impl Region {
         if let Some(place) = place {
             let segment = self.segment(place);
             segment.describe(place.index as usize, V::KIND, label, &values);
+            self.end_replacing();
             drop(lines);
             return Line::new(&self.retired, segment, place.index as usize, Some(place));
         }
@@ -215,10 +216,27 @@ impl Region {
                 return None;
             }
             let place = retired.pop_front()?;
+            self.begin_replacing();
             if self.is_in_total(place, places) {
                 return Some(place);
             }
+            self.end_replacing();
         }
+    }
+
+    /// Tells readers in other processes that a line is replaced, which the locks tell those of this
+    /// process. Called with `places` locked.
+    fn begin_replacing(&self) {
+        self.first.word(REPLACED).fetch_or(1, Ordering::Relaxed);
+        // Release: a reader that sees any of the later stores also sees the odd number.
+        fence(Ordering::Release);
+    }
+
+    /// Ends what [`begin_replacing`](Region::begin_replacing) began, if it was called.
+    fn end_replacing(&self) {
+        let replaced = self.first.word(REPLACED).load(Ordering::Relaxed);
+        // Release: a reader that sees the even number also sees the stores before.
+        self.first.word(REPLACED).store(replaced.next_multiple_of(2), Ordering::Release);
     }
 
     /// Adds the values of a line without a writer to the total of its kind and label, so that its

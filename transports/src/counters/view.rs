@@ -27,6 +27,8 @@ pub(in crate::counters) const FURTHER_NAME: &str = "mycelium-counters-more";
 pub(in crate::counters) const MAGIC: u64 = u64::from_le_bytes(*b"mycelcnt");
 pub(in crate::counters) const VERSION: u64 = 6;
 
+/// The word of the header that counts replaced lines twice: it is odd while one is replaced.
+pub(in crate::counters) const REPLACED: usize = 15;
 /// The number of words of a descriptor before the label: generation, kind, length.
 const BEFORE_LABEL: usize = 3;
 /// The number of words that this version reads of each entry in the list of segments.
@@ -267,7 +269,8 @@ fn text_of(words: ForeignWords<'_>, first: usize, count: usize, length: usize) -
 
 // The lines of a region, copied while their writers continue.
 
-/// The number of attempts to read a line if it ends or is replaced during the read.
+/// The number of attempts to read a line if it ends or is replaced during the read, and to read all
+/// lines if any is replaced.
 const ATTEMPTS: usize = 4;
 
 /// Where the lines of a segment are in its words.
@@ -278,8 +281,31 @@ struct Segment<'a> {
 }
 
 impl Layout {
-    /// Copies all lines. `pieces` are the words of the segments, or `None` if not available.
+    /// Copies all lines. `pieces` are the words of the segments, or `None` if not available. Tries
+    /// again, up to a limit, if a line is replaced meanwhile: otherwise its values could be copied
+    /// twice, or not at all.
     pub(in crate::counters) fn read(
+        &self,
+        first: ForeignWords<'_>,
+        listed: &[Listed],
+        pieces: &[Option<ForeignWords<'_>>],
+    ) -> Result<CountersView, ViewError> {
+        let replaced = || first.load(REPLACED).unwrap_or(0);
+        let mut attempts = 1;
+        loop {
+            let before = replaced();
+            // Acquire: what was replaced before.
+            fence(Ordering::Acquire);
+            let view = self.read_once(first, listed, pieces)?;
+            fence(Ordering::Acquire);
+            if attempts == ATTEMPTS || before.is_multiple_of(2) && replaced() == before {
+                return Ok(view);
+            }
+            attempts += 1;
+        }
+    }
+
+    fn read_once(
         &self,
         first: ForeignWords<'_>,
         listed: &[Listed],
