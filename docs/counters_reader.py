@@ -42,11 +42,14 @@ class Words:
 def descriptors(process, name):
     directory = f"/proc/{process}/fd"
     try:
-        for number in sorted(os.listdir(directory), key=int):
-            path = f"{directory}/{number}"
-            # An empty memfd is being made. Without a link the descriptor was closed meanwhile.
-            if os.path.lexists(path) and os.readlink(path) == name and os.stat(path).st_size > 0:
-                yield path
+        numbers = sorted(os.listdir(directory), key=int)
+        for path in (f"{directory}/{number}" for number in numbers):
+            try:
+                # An empty memfd is being made.
+                if os.readlink(path) == name and os.stat(path).st_size > 0:
+                    yield path
+            except FileNotFoundError:
+                pass  # Closed meanwhile.
     except OSError as error:
         sys.exit(f"no access to the descriptors of process {process}: {error.strerror}")
 

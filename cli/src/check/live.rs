@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, value_parser};
 
 use crate::live::find::{Nodes, Target};
 use crate::live::model::{Input, Node, OTHER, ProcessState};
@@ -26,7 +26,13 @@ pub(super) struct Limits {
     #[arg(long = "for", value_name = "TIME", value_parser = duration, requires = "live")]
     time: Option<Duration>,
     /// The most messages that wait for a reader, as a part of its ring.
-    #[arg(long, value_name = "PERCENT", default_value_t = 80, requires = "live")]
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        default_value_t = 80,
+        value_parser = value_parser!(u64).range(..=100),
+        requires = "live"
+    )]
     max_depth: u64,
     /// The most messages of a publisher that a reader does not get. Those that a sample leaves out
     /// do not count.
