@@ -25,7 +25,7 @@ class Words:
     def __init__(self, path):
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         if fcntl.fcntl(file, GET_SEALS) & SEALS != SEALS:
-            sys.exit(f"{path} has no seals, so its memory may be taken away")
+            raise OSError(f"{path} has no seals yet")
         self.inode = os.fstat(file).st_ino
         memory = mmap.mmap(file, 0, prot=mmap.PROT_READ)
         os.close(file)
@@ -54,6 +54,15 @@ def descriptors(process, name):
         sys.exit(f"no access to the descriptors of process {process}: {error.strerror}")
 
 
+def mapped(process, name):
+    for path in descriptors(process, name):
+        try:
+            yield Words(path)
+        except OSError as error:
+            # Being made, closed meanwhile, or foreign memory that may be taken away.
+            print(f"left out: {error}", file=sys.stderr)
+
+
 def lines(process, first):
     if first[0] != int.from_bytes(b"mycelcnt", "little"):
         sys.exit(f"the counters of process {process} are being made: try again")
@@ -65,9 +74,9 @@ def lines(process, first):
         size = first[13]
         names = [first.text(start + 1 + size * n, size, 8 * size) for n in range(1 + first[start])]
         kinds.append((names[0], names[1:]))
-    further = {words.inode: words for words in map(Words, descriptors(process, FURTHER))}
     for _ in range(4):
         replaced = first[15]
+        further = {words.inode: words for words in mapped(process, FURTHER)}
         found = list(once(first, kinds, further))
         if replaced % 2 == 0 and first[15] == replaced:
             break
@@ -108,7 +117,7 @@ def main():
     if len(sys.argv) != 2 or not sys.argv[1].isdecimal():
         sys.exit(f"usage: {sys.argv[0]} PID")
     process = int(sys.argv[1])
-    regions = [Words(path) for path in descriptors(process, FIRST)]
+    regions = list(mapped(process, FIRST))
     if not regions:
         sys.exit(f"process {process} has no counters")
     for number, first in enumerate(regions):

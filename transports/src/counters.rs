@@ -35,7 +35,7 @@
 //! | 12 | words of a kind |
 //! | 13 | words of a name |
 //! | 14 | the process that created the region, by its number in its own namespace |
-//! | 15 | twice the number of replaced lines; odd while one is replaced |
+//! | 15 | twice the number of lines that were replaced or became totals; odd meanwhile |
 //! | (11) + (12) *k* | kind *k*: number of values, name of the kind, names of the values: (13) words for each name, NUL-padded |
 //! | (6) + (7) *s* | segment *s*: its first word, lines, first word of its descriptors, of its values, inode of its memfd (0: none), its descriptor in the process |
 //! | descriptors + (9) *i* | descriptor of line *i*: generation (0: unused, even: without a writer), kind, label length, label |

@@ -155,7 +155,7 @@ impl Input {
 /// The links with another node, in both directions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
-    /// Whether it is connected. The numbers of a link that has ended stay.
+    /// Whether a session counts in it. The numbers of a link that has ended stay.
     pub is_open: bool,
     /// The number of connections.
     pub connections: u64,
@@ -196,7 +196,7 @@ impl Node {
         node
     }
 
-    /// Returns the number of publishers that write rings of the node.
+    /// Returns the number of publishers whose rings the node has, with copies for other nodes.
     pub fn publishers(&self) -> u64 {
         self.outputs.values().filter(|output| output.is_open).count() as u64
     }
@@ -252,7 +252,7 @@ impl Node {
             return;
         }
         let link = self.links.entry(named(line, "link")).or_default();
-        link.is_open |= !line.has_ended;
+        link.is_open |= !line.has_ended && !line.label("link").is_empty();
         add(&mut link.connections, count(line, "connections"));
         add(&mut link.sent, count(line, "sent"));
         add(&mut link.received, count(line, "received"));
@@ -319,8 +319,8 @@ fn ring_of(line: &LineView) -> [&str; 3] {
     ["topic", "publisher", "epoch"].map(|key| line.label(key))
 }
 
-/// Returns the part of the line's label with this key. The line with the total of replaced lines
-/// has no such part: it gets the name [`OTHER`].
+/// Returns the part of the line's label with this key. The line with the total of replaced lines has
+/// no such part: it gets the name [`OTHER`].
 fn named(line: &LineView, key: &str) -> String {
     String::from(match line.label(key) {
         "" => OTHER,
@@ -404,11 +404,11 @@ mod tests {
         let _total = line("topic=t");
         drop(line("topic=t publisher=Q epoch=a"));
         let link = |label: &str| region.line::<LinkValue>(label);
-        let _linked = link("link=one role=publisher");
+        let (_linked, _total) = (link("link=one role=publisher"), link("role=publisher"));
         drop(link("link=other role=publisher"));
         let node = node_of(&region);
         assert_eq!((node.publishers(), node.outputs.len()), (1, 3));
-        assert_eq!((node.open_links(), node.links.len()), (1, 2));
+        assert_eq!((node.open_links(), node.links.len()), (1, 3));
     }
 
     #[test]

@@ -155,8 +155,8 @@ unsafe impl<T> SlotLayout for Slot<T> {
 
     #[inline]
     fn prefetch_take(slots: &Slots<Self>, position: usize, limit: usize, is_behind: bool) -> usize {
-        // A check finds no more items than it needs, so the limit says little. In a small ring the
-        // writer may be there already, a lap later.
+        // A check finds no more items than it needs, so the limit says little. In a ring of fewer
+        // than 64 lines the writer may be there already, a lap later.
         if is_behind && slots.capacity() >= 8 * Slots::<Self>::after(8) {
             slots.prefetch::<false, 8>(position);
         }

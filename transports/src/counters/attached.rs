@@ -19,12 +19,12 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
 use thiserror::Error;
 
-use super::view::{CountersView, FIRST_NAME, FURTHER_NAME, Layout, Listed, ViewError};
+use super::view::{ATTEMPTS, CountersView, FIRST_NAME, FURTHER_NAME, Layout, Listed, ViewError};
 use crate::memory::{Mapping, MemoryError};
 use crate::sync::ForeignWords;
 
 /// The limit on the mapped words of a region: twice the size of the largest region.
-const MOST_WORDS: usize = 1 << 26;
+const MOST_WORDS: usize = 1 << 27;
 
 /// A region of counters of another process, or of this one, mapped read-only.
 ///
@@ -236,13 +236,22 @@ impl Attached {
     /// # Errors
     /// If the region contradicts itself.
     pub fn read(&mut self) -> Result<CountersView, ViewError> {
-        let listed = self.layout.listed(self.first.words())?;
-        self.map_further(&listed);
-        let first = self.first.words();
-        let further = self.further.iter().map(|piece| piece.as_ref().map(Piece::words));
-        let pieces: Vec<Option<ForeignWords<'_>>> =
-            std::iter::once(Some(first)).chain(further).collect();
-        self.layout.read(first, &listed, &pieces)
+        let mut attempts = 1;
+        loop {
+            let listed = self.layout.listed(self.first.words())?;
+            self.map_further(&listed);
+            let first = self.first.words();
+            let further = self.further.iter().map(|piece| piece.as_ref().map(Piece::words));
+            let pieces: Vec<Option<ForeignWords<'_>>> =
+                std::iter::once(Some(first)).chain(further).collect();
+            let view = self.layout.read(first, &listed, &pieces)?;
+            // If the region has grown, values may have moved to a new segment. A hostile list may
+            // grow and shrink for ever.
+            if attempts == ATTEMPTS || self.layout.listed(first)?.len() <= listed.len() {
+                return Ok(view);
+            }
+            attempts += 1;
+        }
     }
 
     /// Returns the number of the process.

@@ -7,8 +7,8 @@ use std::fmt;
 use super::plain;
 use super::values::{Kind, VALUES};
 
-/// The most bytes of a label: more than a topic, a publisher, its epoch and a reader have. A longer one
-/// is cut.
+/// The most bytes of a label: more than a topic, a publisher, its epoch and a reader have. A longer
+/// one is cut.
 pub const LONGEST_LABEL: usize = 360;
 
 /// A copy of a line.

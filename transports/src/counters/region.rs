@@ -228,7 +228,8 @@ impl Region {
     /// process. Called with `places` locked.
     fn begin_replacing(&self) {
         self.first.word(REPLACED).fetch_or(1, Ordering::Relaxed);
-        // Release: a reader that sees any of the later stores also sees the odd number.
+        // Release: a reader that sees any of the later stores also sees the odd number, or a later
+        // one.
         fence(Ordering::Release);
     }
 
@@ -301,6 +302,7 @@ impl Region {
     /// reads such copies, including copies of other versions.
     #[must_use]
     pub fn dump(&self) -> Vec<Vec<u64>> {
+        let _lines = lock(&self.lines);
         let words = |segment: &Segment| {
             // Acquire: a generation of a line that has ended comes with its last values.
             segment.words().iter().map(|word| word.load(Ordering::Acquire)).collect()
@@ -479,9 +481,9 @@ impl Segment {
         self.word(descriptor + 1).store(kind as u64, Ordering::Relaxed);
         self.word(descriptor + 2).store(label.len() as u64, Ordering::Relaxed);
         self.set_values(index, values);
-        // Release: a reader that sees the generation also sees the descriptor and the values. A generation is
-        // never reused: the next line at this place continues from it. It is odd while the line has
-        // a writer.
+        // Release: a reader that sees the generation also sees the descriptor and the values. A
+        // generation is never reused: the next line at this place continues from it. It is odd
+        // while the line has a writer.
         self.word(descriptor).store(generation + 1, Ordering::Release);
     }
 

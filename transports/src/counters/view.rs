@@ -27,7 +27,8 @@ pub(in crate::counters) const FURTHER_NAME: &str = "mycelium-counters-more";
 pub(in crate::counters) const MAGIC: u64 = u64::from_le_bytes(*b"mycelcnt");
 pub(in crate::counters) const VERSION: u64 = 6;
 
-/// The word of the header that counts replaced lines twice: it is odd while one is replaced.
+/// The word of the header with twice the number of lines that were replaced or became totals. It is
+/// odd while this happens.
 pub(in crate::counters) const REPLACED: usize = 15;
 /// The number of words of a descriptor before the label: generation, kind, length.
 const BEFORE_LABEL: usize = 3;
@@ -271,7 +272,7 @@ fn text_of(words: ForeignWords<'_>, first: usize, count: usize, length: usize) -
 
 /// The number of attempts to read a line if it ends or is replaced during the read, and to read all
 /// lines if any is replaced.
-const ATTEMPTS: usize = 4;
+pub(in crate::counters) const ATTEMPTS: usize = 4;
 
 /// Where the lines of a segment are in its words.
 struct Segment<'a> {
@@ -294,9 +295,11 @@ impl Layout {
         let mut attempts = 1;
         loop {
             let before = replaced();
-            // Acquire: what was replaced before.
+            // Acquire: a reader that sees the number also sees what was stored before it.
             fence(Ordering::Acquire);
             let view = self.read_once(first, listed, pieces)?;
+            // Acquire: if any of the copied words was stored during a replacement, the second load
+            // sees its number or a later one.
             fence(Ordering::Acquire);
             if attempts == ATTEMPTS || before.is_multiple_of(2) && replaced() == before {
                 return Ok(view);

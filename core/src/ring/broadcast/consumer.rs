@@ -59,8 +59,9 @@ pub struct Consumer<H: BroadcastHandle> {
     lag: u32,
     /// Whether this reader has noticed its eviction.
     evicted: bool,
-    /// How many messages ahead the reader prefetches, at most `lag`. 0 after it has found no message,
-    /// until it has taken `lag` messages in a row: only then the writer is probably past that slot.
+    /// How many messages ahead the reader prefetches, at most `lag`. 0 after it has found no
+    /// message, until it has taken `lag` messages in a row: only then the writer is probably past
+    /// that slot.
     ahead: u8,
 }
 

@@ -573,7 +573,7 @@ impl<H: BroadcastHandle> Producer<H> {
             let (limit, reader) = self.ring.room(self.sequence(), false);
             // An earlier check by exact positions may have found more.
             if is_after(limit, self.limit) {
-                self.set_limit(limit, reader)?;
+                self.set_limit(limit, reader).expect("there was room before");
             }
         }
         Ok(self.known_count().min(count))

@@ -139,7 +139,7 @@ fn a_reader_never_sees_half_a_line() {
     let is_enough = AtomicBool::new(false);
     // The region is full at once, so that each new line reuses a place.
     let region = Region::with_most(1, 1);
-    let names = ["a".repeat(100), "b".repeat(48), "c".repeat(7)];
+    let names = ["a".repeat(LABEL_BYTES), "b".repeat(48), "c".repeat(7)];
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
             // Limits the number of rounds, because a reader that has failed would never end the
@@ -150,7 +150,7 @@ fn a_reader_never_sees_half_a_line() {
                 }
                 let name = &names[round % names.len()];
                 match round % 3 {
-                    0 => region.line(name).set(PublisherValue::Sent, 100),
+                    0 => region.line(name).set(PublisherValue::Sent, LABEL_BYTES as u64),
                     1 => drop(region.line_with(name, &[(EdgeValue::JoinedAt, 48)])),
                     _ => region.line(name).set(RequesterValue::Requested, 7),
                 }
@@ -183,6 +183,44 @@ fn a_reader_never_sees_half_a_line() {
             }
         }
     });
+}
+
+/// A line that is replaced during a read is in the total or in its line, and not in both.
+#[test]
+fn sums_in_another_process_never_go_back() {
+    let rounds = if cfg!(miri) { 30 } else { 20_000 };
+    let region = Region::with_most(1, 1);
+    let reads = AtomicU64::new(0);
+    let words = ForeignWords::new(region.first.words());
+    let layout = Layout::of(words).unwrap();
+    let listed = layout.listed(words).unwrap();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for _ in 0..rounds {
+                // Replaces at most a few lines during a read, which then succeeds.
+                let before = reads.load(Ordering::Relaxed);
+                let sent = [(PublisherValue::Sent, 1)];
+                drop(region.line_with("topic=t publisher=p epoch=1", &sent));
+                while reads.load(Ordering::Relaxed) == before {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        // Judged after the threads, because the writer would wait for a reader that has failed.
+        let (mut last, mut wrong) = (0, None);
+        while !writer.is_finished() {
+            reads.fetch_add(1, Ordering::Relaxed);
+            let view = layout.read(words, &listed, &[Some(words)]).unwrap();
+            let sum = view.lines.iter().filter_map(|line| line.value("sent")).sum::<u64>();
+            wrong = wrong.or((!(last..=rounds).contains(&sum)).then_some((last, sum)));
+            last = sum;
+        }
+        assert_eq!(wrong, None, "a sum, and the next one");
+        assert_eq!(region.read().iter().map(|line| line.value("sent")).sum::<u64>(), rounds);
+    });
+    // The writer may be stopped for ever while it replaces a line.
+    region.first.word(REPLACED).store(1, Ordering::Relaxed);
+    assert_eq!(layout.read(words, &listed, &[Some(words)]).unwrap().lines.len(), LINES_OF_PAGE);
 }
 
 #[test]

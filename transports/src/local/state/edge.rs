@@ -454,7 +454,9 @@ impl PublisherState {
             true => gating_from(publisher, publisher.oldest())?,
             false => Broadcast::gating(publisher.ring.clone())?,
         };
-        let line = publisher.new_line(subscriber, counters, end.cursor() as u64);
+        let (place, numbering) = (end.cursor(), publisher.origin.numbering());
+        let joined_at = numbering.map_or(place as u64, |it| it.join(place).sequence(place));
+        let line = publisher.new_line(subscriber, counters, joined_at);
         let is_waited_for = end.borrows();
         let own = publisher.add_pump(end, line.clone())?;
         let edge = PublisherState::attach(&own, subscriber, counters, None)?;
