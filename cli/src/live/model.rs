@@ -405,7 +405,7 @@ mod tests {
         drop(line("topic=t publisher=Q epoch=a"));
         let link = |label: &str| region.line::<LinkValue>(label);
         let (_linked, _total) = (link("link=one role=publisher"), link("role=publisher"));
-        drop(link("link=other role=publisher"));
+        drop(link("link=ended role=publisher"));
         let node = node_of(&region);
         assert_eq!((node.publishers(), node.outputs.len()), (1, 3));
         assert_eq!((node.open_links(), node.links.len()), (1, 3));

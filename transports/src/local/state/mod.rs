@@ -20,11 +20,11 @@ pub(crate) mod pressure;
 mod pumping;
 pub(crate) mod stall;
 
+use std::mem::offset_of;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
-use crossbeam_utils::CachePadded;
 use mycelium_core::doorbell::{Doorbell, announce, ring_each};
 use mycelium_core::ring::broadcast::{ArenaWriter, Claim, Consumer, Producer};
 
@@ -497,13 +497,19 @@ pub(crate) enum LastCall {
 }
 
 /// The state that a subscription shares with its publishers.
+//
+// The order of the fields matters: publishers load the first ones, and the reader stores to
+// `operations` for each message. More than a cache line is between them.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct SubscriberState {
     /// The subscription's number among all members of this process.
     number: u64,
     pub(crate) name: Arc<str>,
     pub(crate) policy: Policy,
     pub(crate) start: Start,
+    /// The subscription stands for the readers of another process.
+    pub(crate) is_tap: bool,
     /// The doorbell at which the subscription waits for messages.
     pub(crate) bell: Doorbell,
     /// Edges to new publishers that the subscription has not added to its own list yet.
@@ -515,16 +521,18 @@ pub(crate) struct SubscriberState {
     pub(crate) ready: Arc<ReadyList>,
     /// All publishers that the subscription reads.
     pub(crate) publishers: Roster<Arc<PublisherState>>,
-    /// The number of operations that may have made room for publishers. Has its own cache line: the
-    /// reader counts each message, and publishers load the other fields.
-    pub(crate) operations: CachePadded<AtomicUsize>,
+    /// The number of operations that may have made room for publishers.
+    pub(crate) operations: AtomicUsize,
     /// The subscription has requested a message.
     pub(crate) has_requested: AtomicBool,
     /// A [`LastCall`]; 0 if there was none.
     pub(crate) last_call: AtomicU8,
-    /// The subscription stands for the readers of another process.
-    pub(crate) is_tap: bool,
 }
+
+const _: () = assert!(
+    offset_of!(SubscriberState, operations)
+        >= offset_of!(SubscriberState, bell) + size_of::<Doorbell>() + 64
+);
 
 impl SubscriberState {
     pub(crate) fn new(name: &str, options: SubscribeOptions, is_tap: bool) -> Arc<SubscriberState> {
@@ -540,7 +548,7 @@ impl SubscriberState {
             held: Mutex::default(),
             ready: Arc::default(),
             publishers: Roster::default(),
-            operations: CachePadded::new(AtomicUsize::new(0)),
+            operations: AtomicUsize::new(0),
             has_requested: AtomicBool::new(false),
             last_call: AtomicU8::new(0),
         })
