@@ -25,6 +25,7 @@ class Words:
     def __init__(self, path):
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         if fcntl.fcntl(file, GET_SEALS) & SEALS != SEALS:
+            os.close(file)
             raise OSError(f"{path} has no seals yet")
         self.inode = os.fstat(file).st_ino
         memory = mmap.mmap(file, 0, prot=mmap.PROT_READ)

@@ -308,8 +308,8 @@ pub fn health(line: &LineView) -> Option<HealthState> {
     HealthState::ALL.get(usize::try_from(line.value("state")?).ok()?).copied()
 }
 
-/// Returns whether the line of a publisher or a reader has a writer. The total of replaced lines has
-/// none: its label names no epoch.
+/// Returns whether the line of a publisher or a reader has a writer of its own. A total of replaced
+/// lines has none: its label names no epoch.
 fn is_open(line: &LineView) -> bool {
     !line.has_ended && !line.label("epoch").is_empty()
 }
@@ -319,8 +319,8 @@ fn ring_of(line: &LineView) -> [&str; 3] {
     ["topic", "publisher", "epoch"].map(|key| line.label(key))
 }
 
-/// Returns the part of the line's label with this key. The line with the total of replaced lines has
-/// no such part: it gets the name [`OTHER`].
+/// Returns the part of the line's label with this key. A total of replaced lines has no such part:
+/// it gets the name [`OTHER`].
 fn named(line: &LineView, key: &str) -> String {
     String::from(match line.label(key) {
         "" => OTHER,

@@ -1,5 +1,7 @@
 //! Counters in pages: the place of each line, and the growth of a region.
 
+mod histogram;
+
 use std::cell::Cell;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -7,6 +9,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 
+pub use self::histogram::{HistogramLines, LatencyLines};
 use super::reading::{LONGEST_LABEL, Reading};
 use super::values::{Kind, NAME, VALUES, Value, second_word};
 use super::view::{FIRST_NAME, FURTHER_NAME, MAGIC, REPLACED, VERSION};
@@ -706,9 +709,6 @@ impl Retired {
         lock(&self.0)
     }
 }
-
-mod histogram;
-pub use histogram::{HistogramLines, LatencyLines};
 
 #[cfg(test)]
 mod tests;

@@ -20,7 +20,6 @@ pub(crate) mod pressure;
 mod pumping;
 pub(crate) mod stall;
 
-use std::mem::offset_of;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::Waker;
 use std::time::Duration;
@@ -529,9 +528,10 @@ pub(crate) struct SubscriberState {
     pub(crate) last_call: AtomicU8,
 }
 
+#[cfg(target_pointer_width = "64")]
 const _: () = assert!(
-    offset_of!(SubscriberState, operations)
-        >= offset_of!(SubscriberState, bell) + size_of::<Doorbell>() + 64
+    std::mem::offset_of!(SubscriberState, operations)
+        >= std::mem::offset_of!(SubscriberState, bell) + size_of::<Doorbell>() + 64
 );
 
 impl SubscriberState {
