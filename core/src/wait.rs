@@ -55,6 +55,20 @@ impl SpinWait {
         SpinWait { strategy, spun: 0 }
     }
 
+    /// Creates the state of a wait that has spun this many times, as [`spun`](SpinWait::spun) says.
+    #[inline]
+    #[must_use]
+    pub fn resumed(strategy: WaitStrategy, spun: usize) -> SpinWait {
+        SpinWait { strategy, spun }
+    }
+
+    /// Returns the number of spins in this wait; `usize::MAX` once it parked.
+    #[inline]
+    #[must_use]
+    pub fn spun(&self) -> usize {
+        self.spun
+    }
+
     /// Returns the strategy.
     #[must_use]
     pub fn strategy(&self) -> WaitStrategy {

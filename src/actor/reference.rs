@@ -206,7 +206,8 @@ impl<A: Actor, Q: Queue> Caller<A, Q> {
         let (awaiting, replying) = A::slots(self.slots.get_or_insert_default()).open(&call, || {
             let (name, executor) = (core.label(), self.cell.set.executor.clone());
             let line = core.kind.requester(C::NAME, &self.cell.set.region);
-            Arc::new(Origin { mailbox: core.mailbox(), name, actor: Some(core.id), executor, line })
+            let (mailbox, actor, wait) = (core.mailbox(), Some(core.id), WaitStrategy::Park);
+            Arc::new(Origin { mailbox, name, actor, executor, line, wait })
         });
         let origin = &awaiting.owner().origin;
         origin.line.count(RequesterValue::Requested);
@@ -216,10 +217,10 @@ impl<A: Actor, Q: Queue> Caller<A, Q> {
         }
         let mail = <A as Replies<C>>::wrap(Ask::new(Queued::new(replying), args));
         let progress = match self.sender.try_send(mail) {
-            Ok(()) => Progress::Waiting,
+            Ok(()) => Progress::Sent,
             Err(PushError::Closed(mail)) => {
                 drop(mail);
-                Progress::Ended(closed(&origin.mailbox))
+                Progress::Unsent(closed(&origin.mailbox))
             }
             Err(PushError::Full(mail)) => match self.sender.try_clone().filter(|_| self.waits()) {
                 Some(mut sender) => Progress::Full(Box::pin(async move {
@@ -227,11 +228,11 @@ impl<A: Actor, Q: Queue> Caller<A, Q> {
                 })),
                 None => {
                     core.kind.count(ActorValue::Refused);
-                    Progress::Ended(Failure::Refused)
+                    Progress::Unsent(Failure::Refused)
                 }
             },
         };
-        PendingReply::new(awaiting, progress, WaitStrategy::Park)
+        PendingReply::new(awaiting, progress)
     }
 
     #[inline]

@@ -197,7 +197,7 @@ impl<M: Message> Subscription<M> {
     /// Dropping the future loses nothing: a message is taken only when this returns it.
     pub fn recv(&mut self) -> impl Future<Output = Option<Delivery<M>>> + Send + use<'_, M> {
         // Not an `async fn`: polling one would move the message once more.
-        std::future::poll_fn(|context| self.poll_recv(context))
+        Receive(self)
     }
 
     /// Waits as [`recv`](Subscription::recv) does, but decodes nothing: the message is read in
@@ -248,7 +248,7 @@ impl<M: Message> Subscription<M> {
     }
 
     /// Like [`recv`](Subscription::recv), for hand-written futures.
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn poll_recv(&mut self, context: &Context<'_>) -> Poll<Option<Delivery<M>>> {
         self.apply_failure();
         match &mut self.subscription {
@@ -380,6 +380,20 @@ impl<M: Message> Subscription<M> {
         if let Some(inbox) = self.inbox.take() {
             inbox.is_ended.store(true, Ordering::Relaxed);
         }
+    }
+}
+
+/// The future of [`Subscription::recv`].
+struct Receive<'a, M: Message>(&'a mut Subscription<M>);
+
+impl<M: Message> Future for Receive<'_, M> {
+    type Output = Option<Delivery<M>>;
+
+    // Inlined, so that the message goes from its slot to its handler through registers: a result in
+    // memory is copied by loads that are wider than the stores before them, and wait for those.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Delivery<M>>> {
+        self.get_mut().0.poll_recv(context)
     }
 }
 

@@ -40,16 +40,24 @@ pub(super) fn poll_run(
     {
         return Poll::Ready(polled);
     }
-    match catch_unwind(AssertUnwindSafe(|| run.poll(context))) {
-        Ok(Poll::Ready(result)) => Poll::Ready(Polled::Ended(result)),
-        Err(panic) => Poll::Ready(Polled::Panicked(panic)),
-        Ok(Poll::Pending) => {
-            if watch.as_mut().is_some_and(|watch| watch.is_over()) {
-                *watch = None;
-            }
-            Poll::Pending
+    // Not the result of the closure, which is copied whole also if it says only that the run is
+    // pending: loads that are wider than the store before them wait for it.
+    let mut ended = None;
+    let poll = || {
+        if let Poll::Ready(result) = run.poll(context) {
+            ended = Some(result);
         }
+    };
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(poll)) {
+        return Poll::Ready(Polled::Panicked(panic));
     }
+    if let Some(result) = ended {
+        return Poll::Ready(Polled::Ended(result));
+    }
+    if watch.as_mut().is_some_and(|watch| watch.is_over()) {
+        *watch = None;
+    }
+    Poll::Pending
 }
 
 /// Returns how a run ended, and whether the next run uses the same instance.

@@ -183,7 +183,8 @@ where
         let origin = |mailbox, name, id| {
             let executor = plan.set.executor.clone();
             let line = plan.kind.requester(R::TOPIC, &plan.set.region);
-            Arc::new(Origin { mailbox, name, actor: Some(id), executor, line })
+            let (actor, wait) = (Some(id), WaitStrategy::Park);
+            Arc::new(Origin { mailbox, name, actor, executor, line, wait })
         };
         loop {
             // New slots for each try, because a slot belongs to one mailbox.
@@ -198,7 +199,7 @@ where
                     };
                     let mailbox = Arc::new(plan.kind.mailbox());
                     let (awaiting, _) = slots.open(&request, || origin(mailbox, A::NAME.into(), 0));
-                    return PendingReply::new(awaiting, Progress::Ended(error), WaitStrategy::Park);
+                    return PendingReply::new(awaiting, Progress::Unsent(error));
                 }
             };
             let core = &cell.core;
@@ -206,7 +207,7 @@ where
                 slots.open(&request, || origin(core.mailbox(), core.label(), core.id));
             let mail = <A as Replies<R>>::wrap(Ask::new(Queued::new(replying), ()));
             let progress = match cell.try_send(mail) {
-                Ok(()) => Progress::Waiting,
+                Ok(()) => Progress::Sent,
                 Err(PushError::Closed(mail)) => {
                     drop(mail);
                     closed = Some(cell);
@@ -226,10 +227,10 @@ where
                 }
                 Err(PushError::Full(_)) => {
                     core.kind.count(ActorValue::Refused);
-                    Progress::Ended(Failure::Refused)
+                    Progress::Unsent(Failure::Refused)
                 }
             };
-            return PendingReply::new(awaiting, progress, WaitStrategy::Park);
+            return PendingReply::new(awaiting, progress);
         }
     }
 

@@ -13,13 +13,13 @@ use mycelium_core::Request;
 use mycelium_core::channel::mpmc::Sender;
 use mycelium_core::channel::reply::{Awaiting, Outcome};
 use mycelium_core::ring::PushError;
-use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
+use mycelium_core::wait::{SpinResult, WaitStrategy};
 use mycelium_executor::{Executor, SendFuture};
 use mycelium_transports::counters::{Line, RequesterValue};
 
 use super::call::{Call, Failure, Unanswered, is_too_long};
 use super::mailbox::{Mailbox, Queued};
-use super::slot::{Origin, Owner, SlotPool, SlotSides};
+use super::slot::{Origin, Owner, SlotPool, SlotSides, Stage};
 use super::state::MailboxState;
 use super::traces::RequestTraces;
 
@@ -147,12 +147,12 @@ impl<Q: Request> Requester<Q> {
         let (awaiting, replying) = self.open(request, executor);
         end.into_iter().for_each(|end| awaiting.owner().end_at(end));
         let progress = match self.sender.try_send(Queued::new(replying)) {
-            Ok(()) => Progress::Waiting,
+            Ok(()) => Progress::Sent,
             Err(PushError::Full(queued))
                 if self.mailbox.state().rejects.load(Ordering::Relaxed) =>
             {
                 queued.withdraw();
-                Progress::Ended(Failure::Refused)
+                Progress::Unsent(Failure::Refused)
             }
             Err(PushError::Full(queued)) => {
                 let mut sender = self.sender.clone();
@@ -162,10 +162,10 @@ impl<Q: Request> Requester<Q> {
             }
             Err(PushError::Closed(queued)) => {
                 queued.withdraw();
-                Progress::Ended(closed(self.mailbox.state()))
+                Progress::Unsent(closed(self.mailbox.state()))
             }
         };
-        PendingReply::new(awaiting, progress, self.wait)
+        PendingReply::new(awaiting, progress)
     }
 
     /// Returns the future of a request that is not sent, for this reason.
@@ -176,7 +176,7 @@ impl<Q: Request> Requester<Q> {
         failure: Failure,
     ) -> PendingReply<Q> {
         let (awaiting, _) = self.open(request, executor);
-        PendingReply::new(awaiting, Progress::Ended(failure), self.wait)
+        PendingReply::new(awaiting, Progress::Unsent(failure))
     }
 
     /// Counts a request, and opens a slot for it.
@@ -185,7 +185,7 @@ impl<Q: Request> Requester<Q> {
             true => self.line.count(RequesterValue::Requested),
             false => self.line.add(RequesterValue::Requested, 1),
         }
-        let Requester { mailbox, name, line, origin, slots, traces, .. } = self;
+        let Requester { mailbox, name, line, wait, origin, slots, traces, .. } = self;
         let sides = slots.open(request, || {
             let origin = origin.get_or_insert_with(|| {
                 Arc::new(Origin {
@@ -194,6 +194,7 @@ impl<Q: Request> Requester<Q> {
                     actor: None,
                     executor: executor.clone(),
                     line: line.clone(),
+                    wait: *wait,
                 })
             });
             origin.clone()
@@ -228,21 +229,31 @@ impl<Q: Request> fmt::Debug for Requester<Q> {
 #[must_use = "dropping it cancels the request: await it"]
 pub struct PendingReply<C: Call> {
     awaiting: Awaiting<Owner, C, C::Reply>,
-    progress: Progress<C>,
-    spin: SpinWait,
+    /// What few requests need. So the future has two words, and moves in registers.
+    extra: Option<Box<Extra<C>>>,
+}
+
+/// What a request needs that waits for room, or has a deadline.
+struct Extra<C: Call> {
+    /// Sends the request when there is room. Dropping it discards the request.
+    sending: Option<SendFuture<Sent<C>>>,
     deadline: Option<Deadline>,
 }
 
+impl<C: Call> Default for Extra<C> {
+    fn default() -> Extra<C> {
+        Extra { sending: None, deadline: None }
+    }
+}
+
+/// What has become of a new request.
 pub(crate) enum Progress<C: Call> {
-    /// The mailbox was full. The future sends the request when there is room. Dropping it discards
-    /// the request.
+    /// The mailbox is full. The future sends the request when there is room.
     Full(SendFuture<Sent<C>>),
     /// The request was sent.
-    Waiting,
+    Sent,
     /// The request was not sent, for this reason.
-    Ended(Failure),
-    /// The result was returned.
-    Done,
+    Unsent(Failure),
 }
 
 /// The result of waiting for room in a mailbox.
@@ -267,12 +278,22 @@ struct Deadline {
 }
 
 impl<C: Call> PendingReply<C> {
+    #[inline]
     pub(crate) fn new(
         awaiting: Awaiting<Owner, C, C::Reply>,
         progress: Progress<C>,
-        wait: WaitStrategy,
     ) -> PendingReply<C> {
-        PendingReply { awaiting, progress, spin: SpinWait::new(wait), deadline: None }
+        let extra = match progress {
+            Progress::Full(sending) => {
+                Some(Box::new(Extra { sending: Some(sending), deadline: None }))
+            }
+            Progress::Sent => None,
+            Progress::Unsent(failure) => {
+                awaiting.owner().set_stage(Stage::Unsent(failure));
+                None
+            }
+        };
+        PendingReply { awaiting, extra }
     }
 
     /// Sets a deadline: waits at most `duration` from now for room in the mailbox and for the
@@ -312,7 +333,8 @@ impl<C: Call> PendingReply<C> {
         let owner = self.awaiting.owner();
         let end = owner.origin.executor.now().saturating_add(duration);
         owner.end_at(end);
-        self.deadline = Some(Deadline { within: duration, end, timer: None });
+        let deadline = Some(Deadline { within: duration, end, timer: None });
+        self.extra.get_or_insert_default().deadline = deadline;
     }
 
     /// Does not wait for the reply: completes when the request is in the mailbox, where dropping
@@ -325,7 +347,7 @@ impl<C: Call> PendingReply<C> {
     /// Same as the future itself, if the request was not sent: it is not taken.
     pub async fn tell(mut self) -> Result<(), C::Error> {
         let told = poll_fn(|context| self.poll_told(context)).await;
-        self.progress = Progress::Done;
+        self.awaiting.owner().set_stage(Stage::Done);
         let origin = &self.awaiting.owner().origin;
         match told {
             Ok(()) => origin.count(RequesterValue::Cancelled),
@@ -360,6 +382,7 @@ impl<C: Call> PendingReply<C> {
     }
 
     /// Completes when the reply is in its slot, or with the reason why there is none.
+    #[inline(never)]
     pub(crate) fn poll_outcome(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         if let Poll::Ready(sent) = self.poll_sent(context) {
             sent?;
@@ -371,22 +394,30 @@ impl<C: Call> PendingReply<C> {
     }
 
     /// Completes when the request was sent, or with the reason why it was not.
+    #[inline]
     fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        match &mut self.progress {
-            Progress::Ended(failure) => Poll::Ready(Err(*failure)),
-            Progress::Full(sending) => match ready!(sending.as_mut().poll(context)) {
-                Sent::Yes => {
-                    self.progress = Progress::Waiting;
-                    Poll::Ready(Ok(()))
-                }
-                Sent::No => Poll::Ready(Err(closed(&self.awaiting.owner().origin.mailbox))),
-                Sent::Elsewhere(other) => {
-                    self.replace_by(*other);
-                    self.poll_sent(context)
-                }
-            },
-            Progress::Waiting => Poll::Ready(Ok(())),
-            Progress::Done => panic!("a reply was polled after it had been returned"),
+        match self.awaiting.owner().stage() {
+            Stage::Waiting if self.extra.is_none() => Poll::Ready(Ok(())),
+            Stage::Waiting => self.poll_sending(context),
+            Stage::Unsent(failure) => Poll::Ready(Err(failure)),
+            Stage::Done => panic!("a reply was polled after it had been returned"),
+        }
+    }
+
+    /// Sends a request that waits for room.
+    fn poll_sending(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let Some(extra) = &mut self.extra else { return Poll::Ready(Ok(())) };
+        let Some(sending) = &mut extra.sending else { return Poll::Ready(Ok(())) };
+        match ready!(sending.as_mut().poll(context)) {
+            Sent::Yes => {
+                extra.sending = None;
+                Poll::Ready(Ok(()))
+            }
+            Sent::No => Poll::Ready(Err(closed(&self.awaiting.owner().origin.mailbox))),
+            Sent::Elsewhere(other) => {
+                self.replace_by(*other);
+                self.poll_sent(context)
+            }
         }
     }
 
@@ -395,9 +426,17 @@ impl<C: Call> PendingReply<C> {
     #[cold]
     pub(crate) fn replace_by(&mut self, mut other: PendingReply<C>) {
         std::mem::swap(&mut self.awaiting, &mut other.awaiting);
-        self.progress = std::mem::replace(&mut other.progress, Progress::Done);
-        if let Some(Deadline { end, .. }) = &self.deadline {
-            self.awaiting.owner().end_at(*end);
+        // The request that is replaced is over.
+        other.awaiting.owner().set_stage(Stage::Done);
+        let sending = other.extra.take().and_then(|extra| extra.sending);
+        match &mut self.extra {
+            Some(extra) => extra.sending = sending,
+            None => {
+                self.extra = sending.map(|it| Box::new(Extra { sending: Some(it), deadline: None }))
+            }
+        }
+        if let Some(end) = self.end() {
+            self.awaiting.owner().end_at(end);
         }
     }
 
@@ -407,10 +446,7 @@ impl<C: Call> PendingReply<C> {
         if let Some(result) = self.result() {
             return Some(result);
         }
-        let mut spin = self.spin;
-        let spun = spin.spin(WaitStrategy::SPINS, || self.result());
-        self.spin = spin;
-        match spun {
+        match self.spin() {
             SpinResult::Found(result) => Some(result),
             SpinResult::Again => {
                 context.waker().wake_by_ref();
@@ -429,6 +465,19 @@ impl<C: Call> PendingReply<C> {
                 if self.awaiting.withdraw() { Some(Err(closed(mailbox))) } else { self.result() }
             }
         }
+    }
+
+    /// Spins for the result, as often as the strategy says.
+    #[inline]
+    fn spin(&self) -> SpinResult<Result<(), Failure>> {
+        let owner = self.awaiting.owner();
+        if owner.origin.wait == WaitStrategy::Park {
+            return SpinResult::Park;
+        }
+        let mut wait = owner.spin_wait();
+        let spun = wait.spin(WaitStrategy::SPINS, || self.result());
+        owner.keep_spins(wait);
+        spun
     }
 
     /// Returns the result, if there is one.
@@ -453,19 +502,23 @@ impl<C: Call> PendingReply<C> {
         self.awaiting.owner().origin.actor
     }
 
+    fn deadline(&self) -> Option<&Deadline> {
+        self.extra.as_ref()?.deadline.as_ref()
+    }
+
     /// Returns the time of the deadline, if there is one.
-    #[cfg(feature = "actors")]
     pub(crate) fn end(&self) -> Option<Duration> {
-        self.deadline.as_ref().map(|deadline| deadline.end)
+        self.deadline().map(|deadline| deadline.end)
     }
 
     /// Returns how long the requester waits; zero without a deadline.
     pub(crate) fn limit(&self) -> Duration {
-        self.deadline.as_ref().map(|deadline| deadline.within).unwrap_or_default()
+        self.deadline().map(|deadline| deadline.within).unwrap_or_default()
     }
 
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        let Some(Deadline { end, timer, .. }) = &mut self.deadline else {
+        let Some(extra) = &mut self.extra else { return Poll::Pending };
+        let Some(Deadline { end, timer, .. }) = &mut extra.deadline else {
             return Poll::Pending;
         };
         let origin = &self.awaiting.owner().origin;
@@ -482,9 +535,10 @@ impl<C: Call> PendingReply<C> {
                 true => unreachable,
                 false => late,
             };
-        Poll::Ready(Err(match std::mem::replace(&mut self.progress, Progress::Done) {
-            Progress::Full(_) => or_unreachable(Failure::Late, Failure::Away),
-            _ => match self.awaiting.cancel() {
+        self.awaiting.owner().set_stage(Stage::Done);
+        Poll::Ready(Err(match extra.sending.take() {
+            Some(_) => or_unreachable(Failure::Late, Failure::Away),
+            None => match self.awaiting.cancel() {
                 Some(Outcome::Queued) => or_unreachable(Failure::Late, Failure::Away),
                 Some(_) if mailbox.is_remote.load(Ordering::Relaxed) => {
                     mailbox.cancel();
@@ -528,7 +582,7 @@ impl<C: Call> PendingReply<C> {
     /// Completes the future as [`finish`](PendingReply::finish) does.
     #[inline]
     pub(crate) fn settle(&mut self, result: Result<(), Failure>) -> Result<C::Reply, Failure> {
-        self.progress = Progress::Done;
+        self.awaiting.owner().set_stage(Stage::Done);
         self.count(result);
         result?;
         Ok(self.awaiting.take_reply().expect("a reply stays in its slot until it is taken"))
@@ -554,6 +608,8 @@ impl<C: Call> Unpin for PendingReply<C> {}
 impl<C: Call> Future for PendingReply<C> {
     type Output = Result<C::Reply, C::Error>;
 
+    // Inlined, so that the reply goes from its slot to its destination through registers.
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         match this.poll_outcome(context) {
@@ -565,16 +621,14 @@ impl<C: Call> Future for PendingReply<C> {
 
 impl<C: Call> Drop for PendingReply<C> {
     fn drop(&mut self) {
-        match &mut self.progress {
-            Progress::Done => return,
-            Progress::Full(_) | Progress::Waiting | Progress::Ended(_) => {
-                match self.awaiting.cancel() {
-                    Some(Outcome::Taken) => self.awaiting.owner().origin.mailbox.cancel(),
-                    // A reply that has come does not stay in the slot.
-                    None if needs_drop::<C::Reply>() => drop(self.awaiting.take_reply()),
-                    _ => {}
-                }
-            }
+        if let Stage::Done = self.awaiting.owner().stage() {
+            return;
+        }
+        match self.awaiting.cancel() {
+            Some(Outcome::Taken) => self.awaiting.owner().origin.mailbox.cancel(),
+            // A reply that has come does not stay in the slot.
+            None if needs_drop::<C::Reply>() => drop(self.awaiting.take_reply()),
+            _ => {}
         }
         self.awaiting.owner().origin.count(RequesterValue::Cancelled);
     }

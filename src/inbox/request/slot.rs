@@ -3,15 +3,16 @@
 //! slot says whose turn it is, so each request has exactly one outcome.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mycelium_core::channel::reply::{Awaiting, ReplySlot, Replying};
+use mycelium_core::wait::{SpinWait, WaitStrategy};
 use mycelium_executor::Executor;
 use mycelium_transports::counters::{Line, RequesterValue};
 use mycelium_transports::local::TraceCell;
 
-use super::call::Call;
+use super::call::{Call, Failure};
 use super::state::MailboxState;
 
 /// The state that all requests of one requester share.
@@ -24,6 +25,8 @@ pub(crate) struct Origin {
     /// The executor of the thread where the requester runs.
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) line: Arc<Line<RequesterValue>>,
+    /// How the requester waits for replies.
+    pub(crate) wait: WaitStrategy,
 }
 
 impl Origin {
@@ -38,19 +41,76 @@ pub(crate) struct Owner {
     /// When the requester stops waiting, in nanoseconds of its executor's time; `u64::MAX` without
     /// a deadline.
     ends_at: AtomicU64,
+    /// The spins of this wait. Only the requester uses this and the next field: they are here and
+    /// not in its future, so that the future is small.
+    spun: AtomicUsize,
+    /// [`WAITING`], [`DONE`], or [`UNSENT`] and more.
+    stage: AtomicU8,
     /// The trace of the request.
     pub(crate) trace: TraceCell,
 }
 
+/// The request was sent, or waits for room.
+const WAITING: u8 = 0;
+/// The result was returned.
+const DONE: u8 = 1;
+/// The request was not sent. The number of the [`Failure`] is added.
+const UNSENT: u8 = 2;
+
+/// What has become of a request, for the requester.
+#[derive(Clone, Copy)]
+pub(super) enum Stage {
+    /// The request was sent, or waits for room.
+    Waiting,
+    /// The request was not sent, for this reason.
+    Unsent(Failure),
+    /// The result was returned.
+    Done,
+}
+
 impl Owner {
     pub(super) fn new(origin: Arc<Origin>) -> Owner {
-        Owner { origin, ends_at: AtomicU64::new(u64::MAX), trace: TraceCell::default() }
+        let (ends_at, trace) = (AtomicU64::new(u64::MAX), TraceCell::default());
+        Owner { origin, ends_at, spun: AtomicUsize::new(0), stage: AtomicU8::new(WAITING), trace }
     }
 
-    /// Resets the deadline: the next request has none yet.
+    /// Resets the state for the next request, which has no deadline yet.
     #[inline]
     pub(super) fn renew(&self) {
         self.ends_at.store(u64::MAX, Ordering::Relaxed);
+        self.spun.store(0, Ordering::Relaxed);
+        self.stage.store(WAITING, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn stage(&self) -> Stage {
+        match self.stage.load(Ordering::Relaxed) {
+            WAITING => Stage::Waiting,
+            DONE => Stage::Done,
+            unsent => Stage::Unsent(Failure::of(unsent - UNSENT)),
+        }
+    }
+
+    #[inline]
+    pub(super) fn set_stage(&self, stage: Stage) {
+        let stage = match stage {
+            Stage::Waiting => WAITING,
+            Stage::Unsent(failure) => UNSENT + failure as u8,
+            Stage::Done => DONE,
+        };
+        self.stage.store(stage, Ordering::Relaxed);
+    }
+
+    /// Returns the state of the requester's wait, with its spins until now.
+    #[inline]
+    pub(super) fn spin_wait(&self) -> SpinWait {
+        SpinWait::resumed(self.origin.wait, self.spun.load(Ordering::Relaxed))
+    }
+
+    /// Keeps the number of spins for the next poll.
+    #[inline]
+    pub(super) fn keep_spins(&self, wait: SpinWait) {
+        self.spun.store(wait.spun(), Ordering::Relaxed);
     }
 
     pub(super) fn end_at(&self, time: Duration) {
