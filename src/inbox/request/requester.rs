@@ -394,7 +394,7 @@ impl<C: Call> PendingReply<C> {
     }
 
     /// Completes when the request was sent, or with the reason why it was not.
-    #[inline]
+    #[inline(always)]
     fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         match self.awaiting.owner().stage() {
             Stage::Waiting if self.extra.is_none() => Poll::Ready(Ok(())),
@@ -405,6 +405,7 @@ impl<C: Call> PendingReply<C> {
     }
 
     /// Sends a request that waits for room.
+    #[inline(never)]
     fn poll_sending(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         let Some(extra) = &mut self.extra else { return Poll::Ready(Ok(())) };
         let Some(sending) = &mut extra.sending else { return Poll::Ready(Ok(())) };
