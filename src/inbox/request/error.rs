@@ -80,6 +80,9 @@ impl fmt::Display for Mismatch {
 /// ```
 #[derive(Clone)]
 #[non_exhaustive]
+// The tag has a word, because the path of a reply copies the bytes behind a smaller one, by loads
+// that overlap two stores and wait for both.
+#[repr(usize)]
 pub enum RequestError<Q: Request> {
     /// No service answers this topic, or the services that answered it have ended, or the actor has
     /// ended. Not taken.
