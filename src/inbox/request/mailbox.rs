@@ -232,17 +232,20 @@ impl Mailboxes {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+    use std::task::{Context, Waker};
     use std::time::Duration;
 
     use futures_util::FutureExt;
     use mycelium_core::wait::WaitStrategy;
     use mycelium_core::{Message, message};
     use mycelium_executor::Executor;
+    use mycelium_executor::conformance::WakeCounter;
     use mycelium_tokio::Tokio;
     use mycelium_transports::counters::Region;
 
     use super::*;
-    use crate::inbox::request::{RequestError, Requester, Role};
+    use crate::inbox::request::{PendingReply, RequestError, Requester, Role};
 
     #[message(topic = "doubles", id = 1, reply = Double)]
     struct Ask {
@@ -256,12 +259,15 @@ mod tests {
     }
 
     fn pair() -> (Arc<Mailbox<Ask>>, Requester<Ask>) {
+        pair_that(WaitStrategy::default())
+    }
+
+    fn pair_that(wait: WaitStrategy) -> (Arc<Mailbox<Ask>>, Requester<Ask>) {
         let mailbox = Arc::new(Mailbox::<Ask>::new(&Ask::TOPIC.into(), 4, None).unwrap());
         let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
         let line = Region::new(4).line("topic=doubles requester=test");
-        let (line, wait) = (Arc::new(line), WaitStrategy::default());
-        let requester =
-            Requester::new(mailbox.clone(), "test", line, wait, Role::Outside(executor));
+        let role = Role::Outside(executor);
+        let requester = Requester::new(mailbox.clone(), "test", Arc::new(line), wait, role);
         (mailbox, requester)
     }
 
@@ -297,6 +303,31 @@ mod tests {
             assert_eq!(outcome.unwrap(), Err(RequestError::Gone { actor: None }));
         }
         drop(slot);
+    }
+
+    #[tokio::test]
+    async fn each_wait_for_a_reply_spins_as_often_as_the_strategy_says() {
+        let spins = 2 * WaitStrategy::SPINS;
+        let (mailbox, mut requester) = pair_that(WaitStrategy::SpinThenPark(spins));
+        let mut taker = mailbox.taker();
+        // Both requests use the same slot.
+        for _ in 0..2 {
+            let mut reply = requester.request(Ask { value: 1 });
+            let wakes = Arc::<WakeCounter>::default();
+            let waker = Waker::from(wakes.clone());
+            let mut wakes_after_poll = || {
+                assert!(reply.poll_unpin(&mut Context::from_waker(&waker)).is_pending());
+                wakes.0.load(Ordering::Relaxed)
+            };
+            // The second poll parks, and does not ask to be polled again.
+            assert_eq!([wakes_after_poll(), wakes_after_poll()], [1, 1]);
+            drop(taker.try_recv());
+        }
+    }
+
+    #[test]
+    fn the_future_of_a_reply_has_two_words() {
+        assert_eq!(size_of::<PendingReply<Ask>>(), 2 * size_of::<usize>());
     }
 
     #[tokio::test]
