@@ -56,6 +56,7 @@ impl SpinWait {
     }
 
     /// Creates the state of a wait that has spun this many times, as [`spun`](SpinWait::spun) says.
+    #[doc(hidden)]
     #[inline]
     #[must_use]
     pub fn resumed(strategy: WaitStrategy, spun: usize) -> SpinWait {
@@ -63,6 +64,7 @@ impl SpinWait {
     }
 
     /// Returns the number of spins in this wait; `usize::MAX` once it parked.
+    #[doc(hidden)]
     #[inline]
     #[must_use]
     pub fn spun(&self) -> usize {

@@ -40,8 +40,8 @@ pub(super) fn poll_run(
     {
         return Poll::Ready(polled);
     }
-    // Not the result of the closure, which is copied whole also if it says only that the run is
-    // pending: loads that are wider than the store before them wait for it.
+    // The result is kept here, and not returned by the closure: `catch_unwind` copies its whole
+    // result even if the run is pending, and that copy waits for the store of the tag.
     let mut ended = None;
     let poll = || {
         if let Poll::Ready(result) = run.poll(context) {

@@ -13,7 +13,7 @@ use crate::inbox::request::{Call, Failure, Taken, Unanswered};
 /// may have acted. The parameters of a call that is not taken are dropped.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
-// As for `RequestError`.
+// For the same reason as `RequestError`.
 #[repr(usize)]
 pub enum CallError {
     /// The actor has ended. Not taken.

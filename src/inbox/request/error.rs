@@ -80,8 +80,8 @@ impl fmt::Display for Mismatch {
 /// ```
 #[derive(Clone)]
 #[non_exhaustive]
-// The tag has a word, because the path of a reply copies the bytes behind a smaller one, by loads
-// that overlap two stores and wait for both.
+// The tag takes a whole word: the bytes beside a smaller one are copied with each reply, by loads
+// that wait for two stores. The layout is not part of the interface.
 #[repr(usize)]
 pub enum RequestError<Q: Request> {
     /// No service answers this topic, or the services that answered it have ended, or the actor has

@@ -229,20 +229,21 @@ impl<Q: Request> fmt::Debug for Requester<Q> {
 #[must_use = "dropping it cancels the request: await it"]
 pub struct PendingReply<C: Call> {
     awaiting: Awaiting<Owner, C, C::Reply>,
-    /// What few requests need. So the future has two words, and moves in registers.
+    /// `None` unless the request waits for room, or for its deadline. The rest of the state is in
+    /// the slot. So the future has two words, and moves in registers.
     extra: Option<Box<Extra<C>>>,
 }
 
-/// What a request needs that waits for room, or has a deadline.
 struct Extra<C: Call> {
     /// Sends the request when there is room. Dropping it discards the request.
     sending: Option<SendFuture<Sent<C>>>,
-    deadline: Option<Deadline>,
+    /// Completes at the deadline.
+    timer: Option<SendFuture<()>>,
 }
 
 impl<C: Call> Default for Extra<C> {
     fn default() -> Extra<C> {
-        Extra { sending: None, deadline: None }
+        Extra { sending: None, timer: None }
     }
 }
 
@@ -271,12 +272,6 @@ impl<C: Call> Sent<C> {
     }
 }
 
-struct Deadline {
-    within: Duration,
-    end: Duration,
-    timer: Option<SendFuture<()>>,
-}
-
 impl<C: Call> PendingReply<C> {
     #[inline]
     pub(crate) fn new(
@@ -285,11 +280,11 @@ impl<C: Call> PendingReply<C> {
     ) -> PendingReply<C> {
         let extra = match progress {
             Progress::Full(sending) => {
-                Some(Box::new(Extra { sending: Some(sending), deadline: None }))
+                Some(Box::new(Extra { sending: Some(sending), timer: None }))
             }
             Progress::Sent => None,
             Progress::Unsent(failure) => {
-                awaiting.owner().set_stage(Stage::Unsent(failure));
+                awaiting.owner().set_unsent(failure);
                 None
             }
         };
@@ -330,11 +325,11 @@ impl<C: Call> PendingReply<C> {
 
     /// Sets the deadline, as [`within`](PendingReply::within).
     pub(crate) fn set_deadline(&mut self, duration: Duration) {
-        let owner = self.awaiting.owner();
-        let end = owner.origin.executor.now().saturating_add(duration);
-        owner.end_at(end);
-        let deadline = Some(Deadline { within: duration, end, timer: None });
-        self.extra.get_or_insert_default().deadline = deadline;
+        self.awaiting.owner().end_within(duration);
+        // The timer of an earlier deadline.
+        if let Some(extra) = &mut self.extra {
+            extra.timer = None;
+        }
     }
 
     /// Does not wait for the reply: completes when the request is in the mailbox, where dropping
@@ -347,7 +342,7 @@ impl<C: Call> PendingReply<C> {
     /// Same as the future itself, if the request was not sent: it is not taken.
     pub async fn tell(mut self) -> Result<(), C::Error> {
         let told = poll_fn(|context| self.poll_told(context)).await;
-        self.awaiting.owner().set_stage(Stage::Done);
+        self.awaiting.owner().set_done();
         let origin = &self.awaiting.owner().origin;
         match told {
             Ok(()) => origin.count(RequesterValue::Cancelled),
@@ -382,6 +377,7 @@ impl<C: Call> PendingReply<C> {
     }
 
     /// Completes when the reply is in its slot, or with the reason why there is none.
+    // Not inlined: only the move of the reply must be where the future is awaited.
     #[inline(never)]
     pub(crate) fn poll_outcome(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         if let Poll::Ready(sent) = self.poll_sent(context) {
@@ -397,8 +393,8 @@ impl<C: Call> PendingReply<C> {
     #[inline(always)]
     fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         match self.awaiting.owner().stage() {
-            Stage::Waiting if self.extra.is_none() => Poll::Ready(Ok(())),
-            Stage::Waiting => self.poll_sending(context),
+            Stage::Open if self.extra.is_none() => Poll::Ready(Ok(())),
+            Stage::Open => self.poll_sending(context),
             Stage::Unsent(failure) => Poll::Ready(Err(failure)),
             Stage::Done => panic!("a reply was polled after it had been returned"),
         }
@@ -427,18 +423,10 @@ impl<C: Call> PendingReply<C> {
     #[cold]
     pub(crate) fn replace_by(&mut self, mut other: PendingReply<C>) {
         std::mem::swap(&mut self.awaiting, &mut other.awaiting);
-        // The request that is replaced is over.
-        other.awaiting.owner().set_stage(Stage::Done);
-        let sending = other.extra.take().and_then(|extra| extra.sending);
-        match &mut self.extra {
-            Some(extra) => extra.sending = sending,
-            None => {
-                self.extra = sending.map(|it| Box::new(Extra { sending: Some(it), deadline: None }))
-            }
-        }
-        if let Some(end) = self.end() {
-            self.awaiting.owner().end_at(end);
-        }
+        self.awaiting.owner().end_as(other.awaiting.owner());
+        self.extra = other.extra.take();
+        // Dropping `other` neither cancels nor counts.
+        other.awaiting.owner().set_done();
     }
 
     /// Returns the result if there is one. Otherwise registers the task to be woken when there is.
@@ -447,7 +435,7 @@ impl<C: Call> PendingReply<C> {
         if let Some(result) = self.result() {
             return Some(result);
         }
-        match self.spin() {
+        match self.awaiting.owner().spin(|| self.result()) {
             SpinResult::Found(result) => Some(result),
             SpinResult::Again => {
                 context.waker().wake_by_ref();
@@ -466,19 +454,6 @@ impl<C: Call> PendingReply<C> {
                 if self.awaiting.withdraw() { Some(Err(closed(mailbox))) } else { self.result() }
             }
         }
-    }
-
-    /// Spins for the result, as often as the strategy says.
-    #[inline]
-    fn spin(&self) -> SpinResult<Result<(), Failure>> {
-        let owner = self.awaiting.owner();
-        if owner.origin.wait == WaitStrategy::Park {
-            return SpinResult::Park;
-        }
-        let mut wait = owner.spin_wait();
-        let spun = wait.spin(WaitStrategy::SPINS, || self.result());
-        owner.keep_spins(wait);
-        spun
     }
 
     /// Returns the result, if there is one.
@@ -503,29 +478,25 @@ impl<C: Call> PendingReply<C> {
         self.awaiting.owner().origin.actor
     }
 
-    fn deadline(&self) -> Option<&Deadline> {
-        self.extra.as_ref()?.deadline.as_ref()
-    }
-
     /// Returns the time of the deadline, if there is one.
+    #[cfg(feature = "actors")]
     pub(crate) fn end(&self) -> Option<Duration> {
-        self.deadline().map(|deadline| deadline.end)
+        self.awaiting.owner().end()
     }
 
     /// Returns how long the requester waits; zero without a deadline.
     pub(crate) fn limit(&self) -> Duration {
-        self.deadline().map(|deadline| deadline.within).unwrap_or_default()
+        self.awaiting.owner().limit()
     }
 
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        let Some(extra) = &mut self.extra else { return Poll::Pending };
-        let Some(Deadline { end, timer, .. }) = &mut extra.deadline else {
-            return Poll::Pending;
-        };
-        let origin = &self.awaiting.owner().origin;
+        let owner = self.awaiting.owner();
+        let Some(end) = owner.end() else { return Poll::Pending };
+        let origin = &owner.origin;
         let executor = &origin.executor;
-        if executor.now() < *end {
-            let timer = timer.get_or_insert_with(|| executor.sleep_until(*end));
+        if executor.now() < end {
+            let timer = &mut self.extra.get_or_insert_default().timer;
+            let timer = timer.get_or_insert_with(|| executor.sleep_until(end));
             if timer.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }
@@ -536,8 +507,9 @@ impl<C: Call> PendingReply<C> {
                 true => unreachable,
                 false => late,
             };
-        self.awaiting.owner().set_stage(Stage::Done);
-        Poll::Ready(Err(match extra.sending.take() {
+        self.awaiting.owner().set_done();
+        let sending = self.extra.as_mut().and_then(|extra| extra.sending.take());
+        Poll::Ready(Err(match sending {
             Some(_) => or_unreachable(Failure::Late, Failure::Away),
             None => match self.awaiting.cancel() {
                 Some(Outcome::Queued) => or_unreachable(Failure::Late, Failure::Away),
@@ -583,7 +555,7 @@ impl<C: Call> PendingReply<C> {
     /// Completes the future as [`finish`](PendingReply::finish) does.
     #[inline]
     pub(crate) fn settle(&mut self, result: Result<(), Failure>) -> Result<C::Reply, Failure> {
-        self.awaiting.owner().set_stage(Stage::Done);
+        self.awaiting.owner().set_done();
         self.count(result);
         result?;
         Ok(self.awaiting.take_reply().expect("a reply stays in its slot until it is taken"))
@@ -609,8 +581,9 @@ impl<C: Call> Unpin for PendingReply<C> {}
 impl<C: Call> Future for PendingReply<C> {
     type Output = Result<C::Reply, C::Error>;
 
-    // Inlined, so that the reply goes from its slot to its destination through registers.
-    #[inline(always)]
+    // Inlined, so that the reply goes from its slot to its destination through registers. Not in a
+    // debug build, where each await would have its own stack for the reply.
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         match this.poll_outcome(context) {

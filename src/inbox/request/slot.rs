@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mycelium_core::channel::reply::{Awaiting, ReplySlot, Replying};
-use mycelium_core::wait::{SpinWait, WaitStrategy};
+use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
 use mycelium_executor::Executor;
 use mycelium_transports::counters::{Line, RequesterValue};
 use mycelium_transports::local::TraceCell;
@@ -35,33 +35,37 @@ impl Origin {
     }
 }
 
-/// The state of a request that both sides of its slot share.
+/// The state of a request beside its slot. The requester writes it, and both sides read the deadline
+/// and the trace.
+///
+/// A slot is opened again only when both sides are gone, and that orders the writes of one request
+/// before those of the next one. So no field needs an ordering of its own.
 pub(crate) struct Owner {
     pub(crate) origin: Arc<Origin>,
     /// When the requester stops waiting, in nanoseconds of its executor's time; `u64::MAX` without
     /// a deadline.
     ends_at: AtomicU64,
-    /// The spins of this wait. Only the requester uses this and the next field: they are here and
-    /// not in its future, so that the future is small.
+    /// How long the requester waits, in nanoseconds, if there is a deadline.
+    within: AtomicU64,
+    /// The spins of this wait. Only the requester uses this and the next field. They are not in its
+    /// future, so that the future is small.
     spun: AtomicUsize,
-    /// [`WAITING`], [`DONE`], or [`UNSENT`] and more.
+    /// [`OPEN`], [`DONE`], or [`UNSENT`] and more.
     stage: AtomicU8,
     /// The trace of the request.
     pub(crate) trace: TraceCell,
 }
 
-/// The request was sent, or waits for room.
-const WAITING: u8 = 0;
-/// The result was returned.
+const OPEN: u8 = 0;
 const DONE: u8 = 1;
-/// The request was not sent. The number of the [`Failure`] is added.
+/// The number of the [`Failure`] is added.
 const UNSENT: u8 = 2;
 
 /// What has become of a request, for the requester.
 #[derive(Clone, Copy)]
 pub(super) enum Stage {
     /// The request was sent, or waits for room.
-    Waiting,
+    Open,
     /// The request was not sent, for this reason.
     Unsent(Failure),
     /// The result was returned.
@@ -70,8 +74,14 @@ pub(super) enum Stage {
 
 impl Owner {
     pub(super) fn new(origin: Arc<Origin>) -> Owner {
-        let (ends_at, trace) = (AtomicU64::new(u64::MAX), TraceCell::default());
-        Owner { origin, ends_at, spun: AtomicUsize::new(0), stage: AtomicU8::new(WAITING), trace }
+        Owner {
+            origin,
+            ends_at: AtomicU64::new(u64::MAX),
+            within: AtomicU64::new(0),
+            spun: AtomicUsize::new(0),
+            stage: AtomicU8::new(OPEN),
+            trace: TraceCell::default(),
+        }
     }
 
     /// Resets the state for the next request, which has no deadline yet.
@@ -79,55 +89,85 @@ impl Owner {
     pub(super) fn renew(&self) {
         self.ends_at.store(u64::MAX, Ordering::Relaxed);
         self.spun.store(0, Ordering::Relaxed);
-        self.stage.store(WAITING, Ordering::Relaxed);
+        self.stage.store(OPEN, Ordering::Relaxed);
     }
 
+    /// Returns what has become of the request.
     #[inline]
     pub(super) fn stage(&self) -> Stage {
         match self.stage.load(Ordering::Relaxed) {
-            WAITING => Stage::Waiting,
+            OPEN => Stage::Open,
             DONE => Stage::Done,
             unsent => Stage::Unsent(Failure::of(unsent - UNSENT)),
         }
     }
 
-    #[inline]
-    pub(super) fn set_stage(&self, stage: Stage) {
-        let stage = match stage {
-            Stage::Waiting => WAITING,
-            Stage::Unsent(failure) => UNSENT + failure as u8,
-            Stage::Done => DONE,
-        };
-        self.stage.store(stage, Ordering::Relaxed);
+    /// Notes that the request was not sent, for this reason.
+    pub(super) fn set_unsent(&self, failure: Failure) {
+        self.stage.store(UNSENT + failure as u8, Ordering::Relaxed);
     }
 
-    /// Returns the state of the requester's wait, with its spins until now.
+    /// Notes that the result was returned.
     #[inline]
-    pub(super) fn spin_wait(&self) -> SpinWait {
-        SpinWait::resumed(self.origin.wait, self.spun.load(Ordering::Relaxed))
+    pub(super) fn set_done(&self) {
+        self.stage.store(DONE, Ordering::Relaxed);
     }
 
-    /// Keeps the number of spins for the next poll.
+    /// Calls `check` until it finds something, as often as the requester's strategy says.
     #[inline]
-    pub(super) fn keep_spins(&self, wait: SpinWait) {
+    pub(super) fn spin<R>(&self, check: impl FnMut() -> Option<R>) -> SpinResult<R> {
+        if self.origin.wait == WaitStrategy::Park {
+            return SpinResult::Park;
+        }
+        let mut wait = SpinWait::resumed(self.origin.wait, self.spun.load(Ordering::Relaxed));
+        let spun = wait.spin(WaitStrategy::SPINS, check);
         self.spun.store(wait.spun(), Ordering::Relaxed);
+        spun
     }
 
+    /// Sets the time when the requester stops waiting.
     pub(super) fn end_at(&self, time: Duration) {
-        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.ends_at.store(nanos, Ordering::Relaxed);
+        self.ends_at.store(nanos(time), Ordering::Relaxed);
+    }
+
+    /// Sets the deadline: the requester waits this long from now.
+    pub(super) fn end_within(&self, duration: Duration) {
+        self.within.store(nanos(duration), Ordering::Relaxed);
+        self.end_at(self.origin.executor.now().saturating_add(duration));
+    }
+
+    /// Sets the deadline to that of another request, if that has one.
+    pub(super) fn end_as(&self, other: &Owner) {
+        if let Some(end) = other.end() {
+            self.within.store(other.within.load(Ordering::Relaxed), Ordering::Relaxed);
+            self.end_at(end);
+        }
+    }
+
+    /// Returns when the requester stops waiting, if there is a deadline.
+    #[inline]
+    pub(super) fn end(&self) -> Option<Duration> {
+        let ends_at = self.ends_at.load(Ordering::Relaxed);
+        (ends_at != u64::MAX).then(|| Duration::from_nanos(ends_at))
+    }
+
+    /// Returns how long the requester waits; zero without a deadline.
+    pub(super) fn limit(&self) -> Duration {
+        let within = || Duration::from_nanos(self.within.load(Ordering::Relaxed));
+        self.end().map_or(Duration::ZERO, |_| within())
     }
 
     /// Returns how long the requester will still wait, in nanoseconds; `u64::MAX` without a
     /// deadline.
     pub(super) fn time_left(&self) -> u64 {
-        let ends_at = self.ends_at.load(Ordering::Relaxed);
-        if ends_at == u64::MAX {
-            return u64::MAX;
-        }
-        let now = u64::try_from(self.origin.executor.now().as_nanos()).unwrap_or(u64::MAX);
-        ends_at.saturating_sub(now)
+        let left = |end: Duration| nanos(end.saturating_sub(self.origin.executor.now()));
+        self.end().map_or(u64::MAX, left)
     }
+}
+
+/// Returns the nanoseconds of a duration; `u64::MAX` if there are more.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The maximum number of slots that a requester keeps: up to this many open requests allocate
