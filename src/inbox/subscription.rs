@@ -196,7 +196,6 @@ impl<M: Message> Subscription<M> {
     ///
     /// Dropping the future loses nothing: a message is taken only when this returns it.
     pub fn recv(&mut self) -> impl Future<Output = Option<Delivery<M>>> + Send + use<'_, M> {
-        // Not an `async fn`: polling one would move the message once more.
         Receive(self)
     }
 
@@ -390,7 +389,8 @@ impl<M: Message> Future for Receive<'_, M> {
     type Output = Option<Delivery<M>>;
 
     // Inlined, so that the message goes from its slot to its handler through registers: a result in
-    // memory is copied by loads that are wider than the stores before them, and wait for those.
+    // memory is copied by loads that are wider than the stores before them, and wait for those. The
+    // poll of an `async fn` would move the message once more.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Delivery<M>>> {
         self.get_mut().0.poll_recv(context)

@@ -247,7 +247,7 @@ impl<C: Call> Default for Extra<C> {
     }
 }
 
-/// What has become of a new request.
+/// The result of the first attempt to send a request.
 pub(crate) enum Progress<C: Call> {
     /// The mailbox is full. The future sends the request when there is room.
     Full(SendFuture<Sent<C>>),
@@ -326,7 +326,7 @@ impl<C: Call> PendingReply<C> {
     /// Sets the deadline, as [`within`](PendingReply::within).
     pub(crate) fn set_deadline(&mut self, duration: Duration) {
         self.awaiting.owner().end_within(duration);
-        // The timer of an earlier deadline.
+        // The timer of an earlier deadline would complete at the wrong time.
         if let Some(extra) = &mut self.extra {
             extra.timer = None;
         }
@@ -390,6 +390,7 @@ impl<C: Call> PendingReply<C> {
     }
 
     /// Completes when the request was sent, or with the reason why it was not.
+    // Inlined, because it is two loads for most requests.
     #[inline(always)]
     fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         match self.awaiting.owner().stage() {
@@ -400,7 +401,7 @@ impl<C: Call> PendingReply<C> {
         }
     }
 
-    /// Sends a request that waits for room.
+    /// Sends the request if it waits for room.
     #[inline(never)]
     fn poll_sending(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         let Some(extra) = &mut self.extra else { return Poll::Ready(Ok(())) };

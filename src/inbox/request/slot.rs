@@ -35,8 +35,8 @@ impl Origin {
     }
 }
 
-/// The state of a request beside its slot. The requester writes it, and both sides read the deadline
-/// and the trace.
+/// The state of a request beside its slot. The requester writes it. The other side reads the
+/// deadline and the trace.
 ///
 /// A slot is opened again only when both sides are gone, and that orders the writes of one request
 /// before those of the next one. So no field needs an ordering of its own.
