@@ -1,8 +1,7 @@
 //! A node: it starts the services of one process. Read `builder` first, then this file; then
 //! `prepare` (creates a service's subscriptions and publishers), `supervisors` (adds it to the
-//! supervision tree), `placing` (places it on its executor or thread), `service_task` (the hooks
-//! around each poll), `driver` (waits for the end) with `endless` (the subscriptions that it must
-//! end), `notices` (reactions to links), `watchdog`, `telemetry` (the metrics and traces that the
+//! supervision tree), `placing` (places it on its executor or thread), `driver` (waits for the end)
+//! with `endless` (the subscriptions that it must end), `notices` (reactions to links), `watchdog`, `telemetry` (the metrics and traces that the
 //! node exports), and `running` (the owner's handle).
 //!
 //! `remote` carries requests to other nodes, `legacy` serves clients of the original system, and
@@ -20,7 +19,6 @@ mod placing;
 mod prepare;
 mod remote;
 mod running;
-mod service_task;
 mod supervisors;
 mod telemetry;
 mod traces;

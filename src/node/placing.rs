@@ -8,7 +8,6 @@ use mycelium_executor::{Class, Executor, GrantedPlacement, SpawnError, Thread, T
 use mycelium_transports::link::dedicated_to;
 
 use super::prepare::Prepared;
-use super::service_task::ServiceTask;
 use crate::error::StartError;
 use crate::observe::Event;
 use crate::shared::observers::Observers;
@@ -16,6 +15,7 @@ use crate::shared::{ServiceNode, Threads};
 use crate::supervise::execution::{Execution, Run};
 use crate::support::log;
 use crate::task::launch::Launch;
+use crate::task::service_task::{Placed, TaskHooks};
 use crate::topology::Setting;
 
 /// How a service is executed: the requested execution, and the execution that the system granted.
@@ -121,15 +121,11 @@ fn share(
     service: Prepared,
     registration: AbortRegistration,
 ) -> Result<(), SpawnError> {
-    let own = executor.clone();
-    let Prepared { launch, poll_hooks, .. } = service;
-    match launch {
-        Launch::Send(launch) => {
-            executor.spawn(Box::pin(ServiceTask::new(launch(own), poll_hooks, registration)))
-        }
-        Launch::Local(launch) => executor.spawn_local(Box::new(move || {
-            Box::pin(ServiceTask::new(launch(own), poll_hooks, registration))
-        })),
+    let hooks = TaskHooks::new(service.poll_hooks, registration);
+    let placed = Placed { executor: executor.clone(), hooks };
+    match service.launch {
+        Launch::Send(launch) => executor.spawn(launch(placed)),
+        Launch::Local(launch) => executor.spawn_local(Box::new(move || launch(placed))),
     }
 }
 
@@ -148,7 +144,8 @@ fn dedicate(
             thread_guard.of_this_thread();
             dedicated_to(&own);
             let events = ThreadEvents::begin(observers, name, service.name.clone());
-            let task = ServiceTask::new(service.launch.here(own), service.poll_hooks, registration);
+            let hooks = TaskHooks::new(service.poll_hooks, registration);
+            let task = service.launch.here(Placed { executor: own, hooks });
             Box::pin(async {
                 let _events = events;
                 task.await;

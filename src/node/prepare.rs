@@ -8,7 +8,6 @@ use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::{Executor, SendFuture};
 use mycelium_transports::counters::ServiceValue;
 
-use super::service_task::PollHooks;
 use crate::error::{BuildError, Result};
 use crate::inbox::AnyInbox;
 use crate::inbox::ending::Ending;
@@ -26,6 +25,7 @@ use crate::shared::ServiceNode;
 use crate::supervise::execution::Execution;
 use crate::supervise::member::Member;
 use crate::task::launch::Launch;
+use crate::task::service_task::{Placed, PollHooks};
 
 /// A function that runs after all services have ended.
 pub(crate) type StopHook = Box<dyn FnOnce() -> SendFuture<()> + Send>;
@@ -114,7 +114,7 @@ pub(super) struct Prepared {
     pub(super) execution: Execution,
     pub(super) executor: Arc<dyn Executor>,
     /// Creates the service's task for an executor, on the thread where it will run.
-    pub(super) launch: Launch<Arc<dyn Executor>>,
+    pub(super) launch: Launch<Placed>,
     pub(super) poll_hooks: PollHooks,
     pub(super) inboxes: Vec<Weak<dyn AnyInbox>>,
     pub(super) endings: Vec<(Arc<str>, Ending)>,
@@ -133,11 +133,10 @@ pub(super) fn prepare<S: Service>(
     let (inputs, outputs) = S::wire(&mut wiring)?;
     let wired = wiring.wired;
     let course = course(node, links, &service, member, &wired)?;
-    let context = Context::new(inputs, outputs, waits(node, &service, &wired, S::IS_SOURCE));
-    let mut life = Box::new(Life { factory, context, course });
-    let launch = S::launch().after(move |executor| {
-        life.context.waits.executor = executor;
-        life
+    let mut context = Context::new(inputs, outputs, waits(node, &service, &wired, S::IS_SOURCE));
+    let launch = S::launch().after(|Placed { executor, hooks }| {
+        context.waits.executor = executor;
+        Box::new(Life { factory, context, course, hooks })
     });
     Ok(prepared(service, wired, launch))
 }
@@ -179,7 +178,7 @@ fn waits(node: &Arc<ServiceNode>, service: &Resolved, wired: &Wired, is_source: 
     waits
 }
 
-fn prepared(service: Resolved, wired: Wired, launch: Launch<Arc<dyn Executor>>) -> Prepared {
+fn prepared(service: Resolved, wired: Wired, launch: Launch<Placed>) -> Prepared {
     let Resolved { name, execution, executor, .. } = service;
     let Wired { budget, mut deferred_wakes, inboxes, mut endings } = wired;
     // Frees spare memory: a node may have many services, and each keeps these lists.

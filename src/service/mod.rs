@@ -51,6 +51,7 @@ use crate::service::port::{
 };
 use crate::task::launch::Launch;
 use crate::task::run_tasks::RunTasks;
+use crate::task::service_task::TaskHooks;
 pub use runs::supervise;
 
 /// A part of a node that reads and emits messages. [`#[service]`](macro@crate::service) implements
@@ -537,4 +538,5 @@ pub struct Life<S: Service> {
     pub(crate) factory: Box<dyn FnMut() -> S + Send>,
     pub(crate) context: Context<S>,
     pub(crate) course: Course,
+    pub(crate) hooks: TaskHooks,
 }

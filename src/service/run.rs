@@ -30,8 +30,10 @@ pub(super) enum RunEnded {
     Stopped,
 }
 
+// Inlined into the task of each service, and so into one function with it.
+#[inline(always)]
 pub(super) fn poll_run(
-    run: Pin<&mut dyn Future<Output = Result<()>>>,
+    run: Pin<&mut impl Future<Output = Result<()>>>,
     watch: &mut Option<Box<Watch<'_>>>,
     context: &mut Context<'_>,
 ) -> Poll<Polled> {

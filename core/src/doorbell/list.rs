@@ -264,12 +264,15 @@ impl<const N: usize, G: Growth> WaiterList<N, G> {
         core::iter::once(self.block(0)).chain(further)
     }
 
-    /// Returns the block of a registered task.
-    #[inline]
-    fn block_of(&self, key: &Key) -> Block<'_> {
-        if key.0 < N {
-            return self.block(0);
-        }
+    /// Calls `with` with the block of a registered task, and its place.
+    // Two calls, because the compiler makes the frequent one short.
+    #[inline(always)]
+    fn in_block<R>(&self, key: &Key, with: impl Fn(Block<'_>, usize) -> R) -> R {
+        if key.0 < N { with(self.block(0), key.0) } else { with(self.further_block(key), key.0) }
+    }
+
+    #[cold]
+    fn further_block(&self, key: &Key) -> Block<'_> {
         match self.blocks().nth(1 + (key.0 - N) / FURTHER) {
             Some(block) => block,
             None => unreachable!("blocks live as long as their keys"),
@@ -292,9 +295,22 @@ impl<const N: usize, G: Growth> WaiterList<N, G> {
     }
 
     /// Wakes the first starving task if it sleeps, or else the next sleeping one, in turn over all
-    /// places. Returns whether there was one.
+    /// places. Returns whether there was one. `parked` is the first block's word.
+    #[inline(never)]
+    fn wake_one(&self, parked: usize) -> bool {
+        // The most frequent case: one task sleeps, no other one starves, and there is one block.
+        if parked.is_power_of_two() && parked != MORE && self.starving.load(Ordering::Relaxed) == 0 {
+            let place = parked.trailing_zeros() as usize;
+            self.turn.store(place + 1, Ordering::Relaxed);
+            if self.block(0).wake(place) {
+                return true;
+            }
+        }
+        self.wake_next()
+    }
+
     #[cold]
-    fn wake_one(&self) -> bool {
+    fn wake_next(&self) -> bool {
         let starving = self.has_starving();
         if starving && self.wake_first() {
             return true;
@@ -363,21 +379,22 @@ impl<const N: usize, G: Growth> Waiters for WaiterList<N, G> {
     }
 
     fn unregister(&self, key: &Key) {
-        self.block_of(key).leave(key.0);
+        self.in_block(key, |block, place| block.leave(place));
     }
 
     fn park(&self, key: &Key, waker: &Waker) {
-        self.block_of(key).park(key.0, waker);
+        self.in_block(key, |block, place| block.park(place, waker));
     }
 
     fn unpark(&self, key: &Key) -> bool {
-        self.block_of(key).unpark(key.0)
+        self.in_block(key, |block, place| block.unpark(place))
     }
 
     #[inline]
     fn ring(&self) {
-        if self.parked.load(Ordering::Relaxed) != 0 {
-            _ = self.wake_one();
+        let parked = self.parked.load(Ordering::Relaxed);
+        if parked != 0 {
+            _ = self.wake_one(parked);
         }
     }
 
@@ -389,14 +406,16 @@ impl<const N: usize, G: Growth> Waiters for WaiterList<N, G> {
     }
 
     fn starve(&self, key: &Key) {
-        let block = self.block_of(key);
-        block.starving.fetch_or(block.bit(key.0), Ordering::Relaxed);
+        self.in_block(key, |block, place| {
+            block.starving.fetch_or(block.bit(place), Ordering::Relaxed);
+        });
     }
 
     fn relieve(&self, key: &Key) -> bool {
-        let block = self.block_of(key);
         let was_first = !self.must_yield(key);
-        block.starving.fetch_and(!block.bit(key.0), Ordering::Relaxed);
+        self.in_block(key, |block, place| {
+            block.starving.fetch_and(!block.bit(place), Ordering::Relaxed);
+        });
         // Either the next ring wakes a task that parked because of this one, or that task no longer
         // finds this one.
         barrier!("waiter-list.relieve", SeqCst);
@@ -426,7 +445,7 @@ impl<const N: usize, G: Growth> Waiters for WaiterList<N, G> {
     fn announce_and_ring(&self) {
         let parked = self.parked.load(Ordering::Relaxed);
         let has_one_word = !G::GROWS || parked & MORE == 0;
-        if !(parked != 0 && has_one_word && self.wake_one()) {
+        if !(parked != 0 && has_one_word && self.wake_one(parked)) {
             announce();
             self.ring();
         }
@@ -474,6 +493,7 @@ impl Block<'_> {
 
     /// Wakes the task of a place, unless another ringer did, or the task stopped waiting. Returns
     /// whether it woke the task.
+    #[inline]
     fn wake(&self, place: usize) -> bool {
         let bit = self.bit(place);
         // Acquire, pairs with the Release of `waiter-list.parked`: the bell says PARKED. Release,

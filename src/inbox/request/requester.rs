@@ -595,10 +595,19 @@ impl<C: Call> Future for PendingReply<C> {
 }
 
 impl<C: Call> Drop for PendingReply<C> {
+    // Inlined, so that a completed future costs no call.
+    #[inline]
     fn drop(&mut self) {
-        if let Stage::Done = self.awaiting.owner().stage() {
-            return;
+        match self.awaiting.owner().stage() {
+            Stage::Done => {}
+            Stage::Open | Stage::Unsent(_) => self.cancel(),
         }
+    }
+}
+
+impl<C: Call> PendingReply<C> {
+    #[cold]
+    fn cancel(&mut self) {
         match self.awaiting.cancel() {
             Some(Outcome::Taken) => self.awaiting.owner().origin.mailbox.cancel(),
             // A reply that has come does not stay in the slot.

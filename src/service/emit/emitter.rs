@@ -201,9 +201,9 @@ impl<M: Message> Emitter<'_, M> {
 impl<M: Message, Held: Given<M>> Emit<'_, M, Held> {
     #[cold]
     #[inline(never)]
-    pub(super) fn refused(&self, refusal: Refusal) -> Poll<Result<(), EmitError<Held::Returned>>> {
+    pub(super) fn refused(&self, refusal: Refusal) -> EmitError<Held::Returned> {
         let topic = self.emitter.publisher.topic().clone();
-        Poll::Ready(Err(EmitError::new(topic, self.message.returned(), refusal)))
+        EmitError::new(topic, self.message.returned(), refusal)
     }
 }
 
@@ -218,7 +218,7 @@ impl<M: Message, Held: Given<M>> Future for Emit<'_, M, Held> {
         let this = self.get_mut();
         match this.emitter.poll_sent(context, this.message.borrow()) {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
-            Poll::Ready(Err(refusal)) => this.refused(refusal),
+            Poll::Ready(Err(refusal)) => Poll::Ready(Err(this.refused(refusal))),
             Poll::Pending => Poll::Pending,
         }
     }

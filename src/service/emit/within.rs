@@ -82,7 +82,7 @@ impl<M: Message, Held: Given<M>> Future for EmitWithin<'_, M, Held> {
         };
         match poll {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
-            Poll::Ready(Err(refusal)) => this.emit.refused(refusal),
+            Poll::Ready(Err(refusal)) => Poll::Ready(Err(this.emit.refused(refusal))),
             Poll::Pending => Poll::Pending,
         }
     }

@@ -281,7 +281,7 @@ pub fn poll_with<R>(
     poll: impl FnOnce() -> R,
 ) -> R {
     let result = poll_as_current(budget, poll);
-    budget.end_poll(|| ring_each(wakes, DeferredWakes::wake));
+    budget.end_poll(|| ring_each(wakes, |wakes| wakes.wake()));
     result
 }
 
@@ -359,19 +359,25 @@ pub struct DeferredWakes(Side);
 
 #[derive(Debug)]
 enum Side {
-    Publisher {
-        doorbells: ReaderDoorbells,
-        line: Arc<Line<PublisherValue>>,
-        /// The end of the ring at the last wake.
-        woken_at: Option<usize>,
-    },
-    Subscription {
-        subscriber: Arc<SubscriberState>,
-        /// The number of operations at the last wake.
-        woken_at: Option<usize>,
-        version: usize,
-        publishers: Vec<Arc<PublisherState>>,
-    },
+    Publisher(PublisherWakes),
+    Subscription(SubscriptionWakes),
+}
+
+#[derive(Debug)]
+struct PublisherWakes {
+    doorbells: ReaderDoorbells,
+    line: Arc<Line<PublisherValue>>,
+    /// The end of the ring at the last wake.
+    woken_at: Option<usize>,
+}
+
+#[derive(Debug)]
+struct SubscriptionWakes {
+    subscriber: Arc<SubscriberState>,
+    /// The number of operations at the last wake.
+    woken_at: Option<usize>,
+    version: usize,
+    publishers: Vec<Arc<PublisherState>>,
 }
 
 impl DeferredWakes {
@@ -380,47 +386,69 @@ impl DeferredWakes {
         line: Arc<Line<PublisherValue>>,
     ) -> DeferredWakes {
         let doorbells = ReaderDoorbells::new(publisher);
-        DeferredWakes(Side::Publisher { doorbells, line, woken_at: None })
+        DeferredWakes(Side::Publisher(PublisherWakes { doorbells, line, woken_at: None }))
     }
 
     pub(super) fn of_subscription(subscriber: Arc<SubscriberState>) -> DeferredWakes {
         let (version, publishers) = (OUTDATED, Vec::new());
-        DeferredWakes(Side::Subscription { subscriber, woken_at: None, version, publishers })
+        let wakes = SubscriptionWakes { subscriber, woken_at: None, version, publishers };
+        DeferredWakes(Side::Subscription(wakes))
     }
 
     /// Wakes the parked tasks and updates the counters, if the handle had operations since the last
     /// call: other handles of its task may have had all of them. The caller has announced the
     /// operations.
+    #[inline]
     fn wake(&mut self) {
         match &mut self.0 {
-            Side::Publisher { doorbells, line, woken_at } => {
-                let end = doorbells.publisher.ring.tail();
-                if woken_at.replace(end) == Some(end) {
-                    return;
-                }
-                doorbells.publisher.show_sent(line, end);
-                doorbells.ring();
-                doorbells.pressure.run(&doorbells.publisher, end);
-            }
-            Side::Subscription { subscriber, woken_at, version, publishers } => {
-                let operations = subscriber.operations.load(Ordering::Relaxed);
-                if woken_at.replace(operations) == Some(operations) {
-                    return;
-                }
-                if *version != subscriber.publishers.version() {
-                    subscriber.publishers.refresh(publishers, version);
-                }
-                match subscriber.ready.touched_now() {
-                    None => ring_each(publishers, |publisher| publisher.ring_room()),
-                    Some(touched) => ring_touched(touched, publishers),
-                }
-            }
+            Side::Publisher(wakes) => wakes.wake(),
+            Side::Subscription(wakes) => wakes.wake(),
         }
     }
 }
 
-/// Wakes those of the publishers whose messages were taken since the last call.
+// Two functions, so that each saves the registers that it uses.
+impl PublisherWakes {
+    #[inline(never)]
+    fn wake(&mut self) {
+        let PublisherWakes { doorbells, line, woken_at } = self;
+        let end = doorbells.publisher.ring.tail();
+        if woken_at.replace(end) == Some(end) {
+            return;
+        }
+        doorbells.publisher.show_sent(line, end);
+        doorbells.ring();
+        doorbells.pressure.run(&doorbells.publisher, end);
+    }
+}
+
+impl SubscriptionWakes {
+    #[inline(never)]
+    fn wake(&mut self) {
+        let SubscriptionWakes { subscriber, woken_at, version, publishers } = self;
+        let operations = subscriber.operations.load(Ordering::Relaxed);
+        if woken_at.replace(operations) == Some(operations) {
+            return;
+        }
+        if *version != subscriber.publishers.version() {
+            subscriber.publishers.refresh(publishers, version);
+        }
+        match (subscriber.ready.touched_now(), publishers.as_slice()) {
+            (None, [publisher]) => publisher.ring_room(),
+            (None, publishers) => ring_room(publishers),
+            (Some(touched), publishers) => ring_touched(touched, publishers),
+        }
+    }
+}
+
+/// Wakes all publishers.
 // Not inlined, so that the frequent case of a wake saves few registers.
+#[inline(never)]
+fn ring_room(publishers: &[Arc<PublisherState>]) {
+    ring_each(publishers, |publisher| publisher.ring_room());
+}
+
+/// Wakes those of the publishers whose messages were taken since the last call.
 #[inline(never)]
 fn ring_touched(touched: &Touched, publishers: &[Arc<PublisherState>]) {
     ring_each(touched.take(), |(_, number)| {
@@ -428,6 +456,12 @@ fn ring_touched(touched: &Touched, publishers: &[Arc<PublisherState>]) {
             publishers[place].ring_room();
         }
     });
+}
+
+/// Wakes all readers.
+#[inline(never)]
+fn ring_readers(readers: &[ReaderEntry]) {
+    ring_each(readers, ReaderEntry::ring);
 }
 
 /// The doorbells of a publisher's readers, copied so that ringing them takes no lock.
@@ -458,13 +492,16 @@ impl ReaderDoorbells {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn ring(&mut self) {
         self.refresh();
         if self.has_ready_bits {
             self.set_ready_bits();
         }
-        ring_each(&self.readers, ReaderEntry::ring);
+        match self.readers.as_slice() {
+            [reader] => reader.ring(),
+            readers => ring_readers(readers),
+        }
     }
 
     /// Sets the bits of the readers that do not always check this publisher.

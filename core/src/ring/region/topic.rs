@@ -83,6 +83,7 @@ unsafe impl<M: Memory, I: Import> Storage for TopicStorage<M, I> {
         }
     }
 
+    #[inline]
     fn writer(&self) -> &WriterWords {
         match self {
             TopicStorage::Heap(storage) => storage.writer(),

@@ -349,7 +349,7 @@ impl Reader {
         let spins = self.spin_wait.strategy() != WaitStrategy::Park;
         // A publisher that announces nothing must be told before this reader parks.
         let is_silent = !spins && edge.is_silent();
-        if is_silent || self.metadata.is_some() || !self.is_fast() {
+        if is_silent || self.metadata.is_some() || !self.has_fast_state() {
             return Waited::Unknown;
         }
         if spins {
@@ -379,7 +379,7 @@ impl Reader {
         }
     }
 
-    /// Whether a reader that [is fast](Self::is_fast) and has one publisher has nothing new.
+    /// Whether a reader with a [fast state](Self::has_fast_state) and one publisher has nothing new.
     #[inline(always)]
     fn has_nothing_new(&mut self) -> bool {
         let Reader { membership, edges, .. } = self;

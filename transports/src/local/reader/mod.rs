@@ -448,11 +448,18 @@ impl Reader {
     /// Whether the fast path may read the next message, which is then at the edge whose turn it is.
     #[inline(always)]
     fn is_fast(&self) -> bool {
+        // A burst is limited only if several edges take turns.
+        (self.burst + 1 < BURST || self.edges.len() == 1)
+            && !self.membership.has_new_edges()
+            && self.has_fast_state()
+    }
+
+    /// Whether nothing but the next message of an edge can be what the reader finds next, except
+    /// for edges that have joined.
+    #[inline(always)]
+    fn has_fast_state(&self) -> bool {
         self.in_flight.is_none()
             && self.after_gap.is_none()
-            // A burst is limited only if several edges take turns.
-            && (self.burst + 1 < BURST || self.edges.len() == 1)
-            && !self.membership.has_new_edges()
             && !self.membership.state.policy.selects()
     }
 

@@ -7,31 +7,54 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures_util::future::{AbortRegistration, Abortable};
+use mycelium_executor::Executor;
 use mycelium_transports::local::{DeferredWakes, TaskBudget, poll_with};
 
 use crate::shared::PollMark;
 
 /// Hooks that run before and after each poll of a service.
-pub(super) struct PollHooks {
-    pub(super) budget: Arc<TaskBudget>,
-    pub(super) deferred_wakes: Vec<DeferredWakes>,
+pub(crate) struct PollHooks {
+    pub(crate) budget: Arc<TaskBudget>,
+    pub(crate) deferred_wakes: Vec<DeferredWakes>,
     /// The watchdog's mark; `None` without a watchdog.
-    pub(super) mark: Option<Arc<PollMark>>,
+    pub(crate) mark: Option<Arc<PollMark>>,
 }
 
-/// The task of a service. After each poll it sends the wakes that the poll deferred. An abort ends
-/// it, which drops the service.
-pub(super) struct ServiceTask<F> {
-    task: F,
+/// The place and the hooks of a service's task, from which the task is created.
+pub(crate) struct Placed {
+    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) hooks: TaskHooks,
+}
+
+/// The hooks of a service's task, and its abort.
+pub(crate) struct TaskHooks {
     poll_hooks: PollHooks,
     abort: Abortable<Pending<()>>,
     /// The registered waker, by which an abort wakes the task.
     waker: Option<Waker>,
 }
 
-impl<F> ServiceTask<F> {
-    pub(super) fn new(task: F, poll_hooks: PollHooks, abort: AbortRegistration) -> ServiceTask<F> {
-        ServiceTask { task, poll_hooks, abort: Abortable::new(pending(), abort), waker: None }
+impl TaskHooks {
+    pub(crate) fn new(poll_hooks: PollHooks, abort: AbortRegistration) -> TaskHooks {
+        TaskHooks { poll_hooks, abort: Abortable::new(pending(), abort), waker: None }
+    }
+
+    /// Polls the task with the hooks, and then sends the wakes that the poll deferred. Ready if the
+    /// task has ended, or was aborted; the caller then drops it.
+    // Inlined, so that the hooks and the task are one function: a poll of a small service consists
+    // for a large part of the functions around it.
+    #[inline(always)]
+    pub(crate) fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        task: Pin<&mut impl Future<Output = ()>>,
+    ) -> Poll<()> {
+        if self.is_aborted(context) {
+            return Poll::Ready(());
+        }
+        let PollHooks { budget, deferred_wakes, mark } = &mut self.poll_hooks;
+        let _guard = mark.as_deref().map(PollMark::begin);
+        poll_with(budget, deferred_wakes, || task.poll(context))
     }
 
     /// Returns whether the task was aborted. If not, an abort will wake it. There is only one
@@ -40,31 +63,20 @@ impl<F> ServiceTask<F> {
     fn is_aborted(&mut self, context: &mut Context<'_>) -> bool {
         match &self.waker {
             Some(waker) if waker.will_wake(context.waker()) => self.abort.is_aborted(),
-            _ => {
-                self.waker = Some(context.waker().clone());
-                Pin::new(&mut self.abort).poll(context).is_ready()
-            }
+            _ => self.registers(context),
         }
     }
-}
 
-impl<F: Future<Output = ()> + Unpin> Future for ServiceTask<F> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
-        if this.is_aborted(context) {
-            return Poll::Ready(());
-        }
-        let ServiceTask { task, poll_hooks, .. } = this;
-        let PollHooks { budget, deferred_wakes, mark } = poll_hooks;
-        let _guard = mark.as_deref().map(PollMark::begin);
-        poll_with(budget, deferred_wakes, || Pin::new(task).poll(context))
+    #[cold]
+    fn registers(&mut self, context: &mut Context<'_>) -> bool {
+        self.waker = Some(context.waker().clone());
+        Pin::new(&mut self.abort).poll(context).is_ready()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
     use std::sync::atomic::Ordering;
 
     use futures_util::future::AbortHandle;
@@ -76,11 +88,11 @@ mod tests {
     fn an_abort_wakes_the_task_by_its_last_waker_and_ends_it() {
         let hooks = PollHooks { budget: TaskBudget::new(), deferred_wakes: Vec::new(), mark: None };
         let (abort, registration) = AbortHandle::new_pair();
-        let mut task = ServiceTask::new(pending(), hooks, registration);
+        let mut hooks = TaskHooks::new(hooks, registration);
         let counts = [(); 2].map(|()| Arc::<WakeCounter>::default());
         let mut poll = |count: &Arc<WakeCounter>| {
             let waker = Waker::from(count.clone());
-            Pin::new(&mut task).poll(&mut Context::from_waker(&waker))
+            hooks.poll(&mut Context::from_waker(&waker), pin!(pending()))
         };
         assert!(poll(&counts[0]).is_pending());
         assert!(poll(&counts[1]).is_pending());
