@@ -323,7 +323,8 @@ impl<T, Q: Clone, R> Replying<T, Q, R> {
     pub fn reply(self, reply: R) -> Result<(), Replying<T, Q, R>> {
         // SAFETY: only this side writes the cell, once, and the other one reads it after REPLIED.
         unsafe { self.0.reply.with_mut(|place| _ = (*place).write(reply)) };
-        let ended = self.end(TAKEN, REPLIED).map(drop);
+        // The reply of a detached request would stay in the slot.
+        let ended = self.end(TAKEN, DETACHED, REPLIED).map(drop);
         if needs_drop::<R>()
             && let Err(this) = &ended
         {
@@ -340,14 +341,22 @@ impl<T, Q: Clone, R> Replying<T, Q, R> {
 
     /// Ends a taken request with this reason. Returns `false` if it was cancelled.
     pub fn fail(self, reason: u8) -> bool {
-        self.end(TAKEN, failure(reason)).is_ok()
+        self.end(TAKEN, 0, failure(reason)).is_ok()
     }
 
     /// Ends a request that was not taken, with this reason. Returns whether it was
     /// [detached](Awaiting::detach) before; `None` if it was cancelled.
     pub fn abandon(self, reason: u8) -> Option<bool> {
-        let before = self.end(QUEUED, failure(reason)).ok()?;
+        let before = self.end(QUEUED, 0, failure(reason)).ok()?;
         Some(before & DETACHED != 0)
+    }
+
+    /// Ends a request that was not taken and for whose reply the requester waits, with this reason.
+    ///
+    /// # Errors
+    /// Returns this side, if the request was cancelled, detached or taken.
+    pub fn expire(self, reason: u8) -> Result<(), Replying<T, Q, R>> {
+        self.end(QUEUED, DETACHED, failure(reason)).map(drop)
     }
 
     /// Returns whether the request was cancelled.
@@ -375,13 +384,12 @@ impl<T, Q: Clone, R> Replying<T, Q, R> {
         &self.0.owner
     }
 
-    /// Ends the request, and returns the word that it had.
+    /// Ends a request in the state `from` without any bit of `refused`. Returns the word that it
+    /// had.
     #[inline]
-    fn end(self, from: usize, to: usize) -> Result<usize, Replying<T, Q, R>> {
+    fn end(self, from: usize, refused: usize, to: usize) -> Result<usize, Replying<T, Q, R>> {
         let mut word = self.0.word.load(Ordering::Relaxed);
         loop {
-            // The reply of a detached request would stay in the slot.
-            let refused = if to == REPLIED { DETACHED } else { 0 };
             if word & (STATE | refused) != from {
                 return Err(self);
             }

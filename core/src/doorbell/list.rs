@@ -299,7 +299,8 @@ impl<const N: usize, G: Growth> WaiterList<N, G> {
     #[inline(never)]
     fn wake_one(&self, parked: usize) -> bool {
         // The most frequent case: one task sleeps, no other one starves, and there is one block.
-        if parked.is_power_of_two() && parked != MORE && self.starving.load(Ordering::Relaxed) == 0 {
+        if parked.is_power_of_two() && parked != MORE && self.starving.load(Ordering::Relaxed) == 0
+        {
             let place = parked.trailing_zeros() as usize;
             self.turn.store(place + 1, Ordering::Relaxed);
             if self.block(0).wake(place) {

@@ -337,6 +337,17 @@ mod tests {
         assert_eq!(size_of::<PendingReply<Ask>>(), 2 * size_of::<usize>());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_taken_request_counts_as_cancelled_once_its_deadline_has_passed() {
+        let (mailbox, mut requester) = pair();
+        let (mut taker, within) = (mailbox.taker(), Duration::from_secs(1));
+        let _reply = requester.request(Ask { value: 1 }).within(within);
+        let asked = taker.try_recv().unwrap().accept(0).unwrap();
+        assert!(!asked.is_cancelled());
+        tokio::time::advance(within).await;
+        assert!(asked.is_cancelled());
+    }
+
     #[tokio::test]
     async fn a_request_without_a_deadline_follows_one_that_had() {
         let (mailbox, mut requester) = pair();

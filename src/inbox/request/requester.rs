@@ -294,6 +294,9 @@ impl<C: Call> PendingReply<C> {
     /// Sets a deadline: waits at most `duration` from now for room in the mailbox and for the
     /// reply. A request that no service has taken by then will not be taken.
     ///
+    /// The future ends at the deadline if it is polled then. One that is polled later returns the
+    /// reply if that is there.
+    ///
     /// ```
     /// use std::time::Duration;
     ///
@@ -372,6 +375,7 @@ impl<C: Call> PendingReply<C> {
                 Err(closed(mailbox))
             }
             Outcome::Failed(reason) if Failure::of(reason) == Failure::Gone => Err(closed(mailbox)),
+            Outcome::Failed(reason) if Failure::of(reason) == Failure::Late => Err(Failure::Late),
             _ => Ok(()),
         })
     }
@@ -608,13 +612,14 @@ impl<C: Call> Drop for PendingReply<C> {
 impl<C: Call> PendingReply<C> {
     #[cold]
     fn cancel(&mut self) {
+        // Counts first, because the drop of a reply may panic.
+        self.awaiting.owner().origin.count(RequesterValue::Cancelled);
         match self.awaiting.cancel() {
             Some(Outcome::Taken) => self.awaiting.owner().origin.mailbox.cancel(),
             // A reply that has come does not stay in the slot.
             None if needs_drop::<C::Reply>() => drop(self.awaiting.take_reply()),
             _ => {}
         }
-        self.awaiting.owner().origin.count(RequesterValue::Cancelled);
     }
 }
 

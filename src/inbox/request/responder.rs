@@ -171,12 +171,30 @@ impl<C: Call> Queued<C> {
     /// requester no longer waits.
     #[inline]
     pub(crate) fn accept(mut self, responder: usize) -> Option<Asked<C>> {
-        let request = self.0.take()?;
+        let mut request = self.0.take()?;
+        if request.owner().is_over() {
+            request = expire(request, responder)?;
+        }
         let is_taken = request.take();
         let value = if is_taken { ResponderValue::Taken } else { ResponderValue::Cancelled };
         request.owner().origin.mailbox.responders.count(responder, value);
         is_taken.then(|| Asked { request: Some(request), responder })
     }
+}
+
+/// Ends a request whose deadline has passed: its requester does not cancel it while it is not
+/// polled. Returns a request for whose reply nobody waits, because it may be taken.
+#[cold]
+fn expire<C: Call>(
+    request: Replying<Owner, C, C::Reply>,
+    responder: usize,
+) -> Option<Replying<Owner, C, C::Reply>> {
+    let mailbox = request.owner().origin.mailbox.clone();
+    let expired = request.expire(Failure::Late as u8);
+    if expired.is_ok() {
+        mailbox.responders.count(responder, ResponderValue::Cancelled);
+    }
+    expired.err()
 }
 
 /// A request that a service holds. It derefs to the request; [`reply`](Asked::reply) answers it.
@@ -234,6 +252,16 @@ impl<C: Call> Asked<C> {
     /// Long work can check this from time to time.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
+        let is_over = |request: &Replying<_, _, _>| {
+            let owner: &Owner = request.owner();
+            !request.is_detached() && owner.is_over()
+        };
+        self.is_withdrawn() || self.request.as_ref().is_some_and(is_over)
+    }
+
+    /// Returns whether the request has an outcome, because its requester was dropped or has seen
+    /// the deadline.
+    pub(crate) fn is_withdrawn(&self) -> bool {
         self.request.as_ref().is_some_and(Replying::is_cancelled)
     }
 

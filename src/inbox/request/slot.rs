@@ -151,6 +151,12 @@ impl Owner {
         (ends_at != u64::MAX).then(|| Duration::from_nanos(ends_at))
     }
 
+    /// Returns whether there was a deadline, and it has passed.
+    #[inline]
+    pub(super) fn is_over(&self) -> bool {
+        self.end().is_some_and(|end| self.origin.executor.now() >= end)
+    }
+
     /// Returns how long the requester waits; zero without a deadline.
     pub(super) fn limit(&self) -> Duration {
         let within = || Duration::from_nanos(self.within.load(Ordering::Relaxed));

@@ -88,7 +88,7 @@ impl<Q: Request> Calls<Q> {
     ) -> Poll<()> {
         if self.mailbox.has_cancelled(task.waker()) {
             self.mailbox.forget_cancelled();
-            let cancelled = self.open.extract_if(|_, (call, _)| call.is_cancelled());
+            let cancelled = self.open.extract_if(|_, (call, _)| call.is_withdrawn());
             cancelled.for_each(|(_, (_, running))| running.abort());
         }
         let has_callers = loop {

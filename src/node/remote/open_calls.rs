@@ -119,7 +119,7 @@ impl<Q: Request> OpenCalls<Q> {
 
     /// Ends the calls whose requesters have stopped waiting.
     pub(super) fn cancel(&mut self) {
-        self.end(LOST, |call| call.asked.is_cancelled());
+        self.end(LOST, |call| call.asked.is_withdrawn());
     }
 
     /// Notes that this process of the other node is connected. It gets the calls that were sent

@@ -507,3 +507,44 @@ fn a_call_may_have_any_name() {
     assert_eq!(named.call(|named| named.a1()), Ok(1));
     assert_eq!(named.call(|named| named.a_1()), Ok(2));
 }
+
+/// Panics when it is dropped.
+#[cfg(feature = "metrics")]
+struct Bomb;
+
+#[cfg(feature = "metrics")]
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("a reply that is dropped");
+    }
+}
+
+#[cfg(feature = "metrics")]
+struct Bomber;
+
+#[cfg(feature = "metrics")]
+#[actor]
+impl Bomber {
+    fn bomb(&mut self) -> Bomb {
+        Bomb
+    }
+}
+
+#[cfg(feature = "metrics")]
+#[tokio::test]
+async fn a_dropped_call_is_counted_even_if_the_drop_of_its_reply_panics() {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use mycelium::counters::Kind;
+
+    use crate::running::sum;
+
+    let actors = actors();
+    let mut bomber = actors.spawn(|| Bomber).unwrap();
+    let call = bomber.bomb();
+    while sum(&actors.counters(), Kind::Responder, "replied") == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(call))).is_err());
+    assert_eq!(sum(&actors.counters(), Kind::Requester, "cancelled"), 1);
+}

@@ -106,6 +106,22 @@ async fn a_deadline_says_whether_the_request_was_taken_and_a_late_reply_is_count
     assert_eq!(sum(&report.counters, Kind::Responder, "cancelled"), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_request_that_nobody_polls_is_not_taken_after_its_deadline_unless_it_was_told() {
+    let (running, taken, mut requester) = answerer();
+    let within = Duration::from_millis(50);
+    let late = requester.request(ask(1)).within(within);
+    requester.request(ask(2)).within(within).tell().await.unwrap();
+    // The service does not run before the time has passed.
+    tokio::time::advance(within).await;
+    assert_eq!(requester.request(ask(3)).await, Ok(double(3)));
+    assert_eq!(taken.load(Ordering::Relaxed), 2);
+    assert_eq!(late.await, Err(RequestError::Deadline { taken: Taken::No, within, actor: None }));
+    let report = end(running).await;
+    conserved(&report.counters);
+    assert_eq!(sum(&report.counters, Kind::Requester, "deadline"), 1);
+}
+
 #[tokio::test]
 async fn a_request_that_is_dropped_at_its_kth_poll_is_taken_or_not_but_never_twice() {
     for polls in 0..4 {
