@@ -136,7 +136,7 @@ pub(super) fn prepare<S: Service>(
     let mut context = Context::new(inputs, outputs, waits(node, &service, &wired, S::IS_SOURCE));
     let launch = S::launch().after(|Placed { executor, hooks }| {
         context.waits.executor = executor;
-        Box::new(Life { factory, context, course, hooks })
+        Box::new(Life { factory, context, hooks, course })
     });
     Ok(prepared(service, wired, launch))
 }

@@ -537,6 +537,7 @@ impl<S: Service> Debug for Context<S> {
 pub struct Life<S: Service> {
     pub(crate) factory: Box<dyn FnMut() -> S + Send>,
     pub(crate) context: Context<S>,
-    pub(crate) course: Course,
     pub(crate) hooks: TaskHooks,
+    // Dropped last: it reports the end of the service.
+    pub(crate) course: Course,
 }

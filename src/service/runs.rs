@@ -19,7 +19,7 @@ use crate::task::run_tasks::RunTasks;
 /// Runs a service until it ends or fails too often, or the node shuts down. The life is boxed,
 /// because a future stores its arguments twice.
 pub async fn supervise<S: Service>(mut life: Box<Life<S>>) {
-    let Life { factory, context, course, hooks } = &mut *life;
+    let Life { factory, context, hooks, course } = &mut *life;
     let mut live = pin!(live(factory, context, course));
     poll_fn(|task| hooks.poll(task, live.as_mut())).await;
 }

@@ -142,7 +142,7 @@ pub(super) enum Progress {
 impl<M: Message> Emitter<'_, M> {
     /// Polls the emit of a message; the error does not contain the message. Only the outermost
     /// frame creates the error with the message, so that the message is moved once.
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn poll_sent(
         &mut self,
         context: &mut Context<'_>,
@@ -213,7 +213,8 @@ impl<M: Message, Held: Given<M>> Unpin for Emit<'_, M, Held> {}
 impl<M: Message, Held: Given<M>> Future for Emit<'_, M, Held> {
     type Output = Result<(), EmitError<Held::Returned>>;
 
-    #[inline]
+    // Always inlined, so that the result of a message that was sent is no copy of a large error.
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         match this.emitter.poll_sent(context, this.message.borrow()) {
