@@ -101,8 +101,9 @@ impl<Q: Request> Requests<Q> {
     /// requesting services have ended or the node shuts down. Skips cancelled requests.
     ///
     /// Dropping the future loses nothing: a request is taken only when this returns it.
-    pub async fn recv(&mut self) -> Option<Asked<Q>> {
-        std::future::poll_fn(|context| self.poll_recv(context)).await
+    pub fn recv(&mut self) -> impl Future<Output = Option<Asked<Q>>> + use<'_, Q> {
+        // Not an `async fn`, whose poll has one more state to check.
+        std::future::poll_fn(|context| self.poll_recv(context))
     }
 
     /// Like [`recv`](Requests::recv), for hand-written futures.

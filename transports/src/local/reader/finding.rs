@@ -342,14 +342,14 @@ fn peek_at(edge: &mut Edge, words: &mut [usize], body: &mut [usize]) -> Peek {
 
 impl Reader {
     /// Waits in the most frequent case: the reader has one publisher, which has nothing new. Call it
-    /// after [`peek_fast`](Self::peek_fast) has found nothing.
+    /// after [`peek_fast`](Self::peek_fast) has found [`Empty`](NoMessage::Empty), and if the
+    /// reader needs no [metadata](Self::has_metadata).
     #[inline]
     pub(in crate::local) fn wait_fast(&mut self, context: &Context<'_>) -> Waited {
         let [edge] = self.edges.as_slice() else { return Waited::Unknown };
         let spins = self.spin_wait.strategy() != WaitStrategy::Park;
         // A publisher that announces nothing must be told before this reader parks.
-        let is_silent = !spins && edge.is_silent();
-        if is_silent || self.metadata.is_some() || !self.has_fast_state() {
+        if !spins && edge.is_silent() {
             return Waited::Unknown;
         }
         if spins {
@@ -379,7 +379,7 @@ impl Reader {
         }
     }
 
-    /// Whether a reader with a [fast state](Self::has_fast_state) and one publisher has nothing new.
+    /// Whether a reader that [is fast](Self::is_fast) and has one publisher has nothing new.
     #[inline(always)]
     fn has_nothing_new(&mut self) -> bool {
         let Reader { membership, edges, .. } = self;

@@ -74,6 +74,15 @@ pub(crate) enum Waited {
     Unknown,
 }
 
+/// Why [`peek_fast`](Reader::peek_fast) returned no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoMessage {
+    /// The next message is not published.
+    Empty,
+    /// It is another case.
+    Unknown,
+}
+
 /// A message that was found and not taken.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
@@ -382,19 +391,23 @@ impl Reader {
     }
 
     /// Copies the next message of the edge whose turn it is, and returns its sequence.
-    /// [`take_fast`](Self::take_fast) then takes the message. If this returns `None`, call
+    /// [`take_fast`](Self::take_fast) then takes the message. If this returns an error, call
     /// [`find`](Self::find), which may still find a message.
     // Inlined, and with a single path to its result, so that the message goes from the slot to its
     // destination through registers.
     #[inline(always)]
-    pub(crate) fn peek_fast(&mut self, words: &mut [usize], length: usize) -> Option<u64> {
+    pub(crate) fn peek_fast(
+        &mut self,
+        words: &mut [usize],
+        length: usize,
+    ) -> Result<u64, NoMessage> {
         let is_fast = self.is_fast();
-        let edge = self.edges.get_mut(self.turn).filter(|_| is_fast)?;
-        let place = edge.consumer.peek_exact(words, length)?;
+        let edge = self.edges.get_mut(self.turn).filter(|_| is_fast).ok_or(NoMessage::Unknown)?;
+        let place = edge.consumer.peek_exact(words, length).ok_or(NoMessage::Empty)?;
         if edge.may_miss() {
-            return None;
+            return Err(NoMessage::Unknown);
         }
-        Some(edge.sequence(place))
+        Ok(edge.sequence(place))
     }
 
     /// Takes the message of [`peek_fast`](Self::peek_fast).
@@ -447,19 +460,12 @@ impl Reader {
 
     /// Whether the fast path may read the next message, which is then at the edge whose turn it is.
     #[inline(always)]
-    fn is_fast(&self) -> bool {
-        // A burst is limited only if several edges take turns.
-        (self.burst + 1 < BURST || self.edges.len() == 1)
-            && !self.membership.has_new_edges()
-            && self.has_fast_state()
-    }
-
-    /// Whether nothing but the next message of an edge can be what the reader finds next, except
-    /// for edges that have joined.
-    #[inline(always)]
-    fn has_fast_state(&self) -> bool {
+    pub(super) fn is_fast(&self) -> bool {
         self.in_flight.is_none()
             && self.after_gap.is_none()
+            // A burst is limited only if several edges take turns.
+            && (self.burst + 1 < BURST || self.edges.len() == 1)
+            && !self.membership.has_new_edges()
             && !self.membership.state.policy.selects()
     }
 

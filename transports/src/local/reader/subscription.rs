@@ -11,7 +11,7 @@ use mycelium_core::doorbell::announce;
 use mycelium_core::message::{Message, Words, valid, valid_words, with_message};
 use mycelium_core::wait::WaitStrategy;
 
-use super::{Found, Header, Reader, Waited};
+use super::{Found, Header, NoMessage, Reader, Waited};
 use crate::local::state::{LastCall, SubscriberState};
 use crate::local::task_budget::{DeferredWakes, TaskBudget};
 use crate::local::topic::{Membership, Topic};
@@ -282,20 +282,23 @@ impl<M: Message> Subscription<M> {
         Finisher(self.reader.membership.state.clone())
     }
 
-    /// Returns the next message, in the common case. If it returns `None`, call the reader, which
+    /// Returns the next message, in the common case. If it returns an error, call the reader, which
     /// may still have a message.
     // Inlined, and with a single path to its result, so that the message goes from the slot to its
     // destination through registers.
     #[inline(always)]
-    fn next_fast(&mut self) -> Option<Received<M>> {
+    fn next_fast(&mut self) -> Result<Received<M>, NoMessage> {
         if !M::IS_FIXED {
-            return self.next_in_arena();
+            return self.next_in_arena().ok_or_else(|| match self.reader.is_fast() {
+                true => NoMessage::Empty,
+                false => NoMessage::Unknown,
+            });
         }
         let mut words = M::Words::ZERO;
         let sequence = self.reader.peek_fast(words.as_mut(), size_of::<M>())?;
-        let message = valid_words::<M>(words)?;
+        let message = valid_words::<M>(words).ok_or(NoMessage::Unknown)?;
         self.reader.take_fast();
-        Some(Received { message, sequence, attempt: Attempt::First })
+        Ok(Received { message, sequence, attempt: Attempt::First })
     }
 
     /// Takes the next message into `message`, for slots with areas. Like `next_fast`, it may miss
@@ -319,14 +322,19 @@ impl<M: Message> Subscription<M> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn poll_small(&mut self, context: &Context<'_>) -> Poll<Option<Delivery<M>>> {
         loop {
-            if let Some(received) = self.next_fast() {
-                return Poll::Ready(Some(Delivery::Msg(received)));
+            let reason = match self.next_fast() {
+                Ok(received) => return Poll::Ready(Some(Delivery::Msg(received))),
+                Err(reason) => reason,
+            };
+            if self.reader.has_metadata() {
+                let mut message = None;
+                if let Some(header) = self.next_with_area(&mut message) {
+                    return deliver(Found::Message(header), message);
+                }
+                break;
             }
-            let mut message = None;
-            if self.reader.has_metadata()
-                && let Some(header) = self.next_with_area(&mut message)
-            {
-                return deliver(Found::Message(header), message);
+            if reason == NoMessage::Unknown {
+                break;
             }
             match self.reader.wait_fast(context) {
                 // At most once in a row: what is new and no message leads to another case.
@@ -342,7 +350,7 @@ impl<M: Message> Subscription<M> {
     /// Returns the next message or gap of a small type, and never waits.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn try_small(&mut self) -> TryRecv<M> {
-        if let Some(received) = self.next_fast() {
+        if let Ok(received) = self.next_fast() {
             return TryRecv::Delivery(Delivery::Msg(received));
         }
         let mut message = None;
