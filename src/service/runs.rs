@@ -24,8 +24,8 @@ pub async fn supervise<S: Service>(mut life: Box<Life<S>>) {
     poll_fn(|task| hooks.poll(task, live.as_mut())).await;
 }
 
-/// Runs the service again and again, until no run follows. The next run uses the same instance after
-/// an error, and a new instance after a panic or a stop.
+/// Runs the service again and again, until no run follows. The next run uses the same instance
+/// after an error, and a new instance after a panic or a stop.
 // One function, because each poll of the service passes through its states.
 async fn live<S: Service>(
     factory: &mut (dyn FnMut() -> S + Send),
