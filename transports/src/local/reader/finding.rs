@@ -341,8 +341,8 @@ fn peek_at(edge: &mut Edge, words: &mut [usize], body: &mut [usize]) -> Peek {
 // Waiting: a reader spins as long as its wait strategy says, and then parks its task.
 
 impl Reader {
-    /// Waits in the most frequent case: the reader has one publisher, which has nothing new. Call it
-    /// after [`peek_fast`](Self::peek_fast) has found [`Empty`](NoMessage::Empty), and if the
+    /// Waits in the most frequent case: the reader has one publisher, which has nothing new. Call
+    /// it after [`peek_fast`](Self::peek_fast) has returned [`Empty`](NoMessage::Empty), and if the
     /// reader needs no [metadata](Self::has_metadata).
     #[inline]
     pub(in crate::local) fn wait_fast(&mut self, context: &Context<'_>) -> Waited {
