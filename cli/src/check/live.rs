@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, value_parser};
 
-use crate::live::find::{Nodes, Target};
+use crate::live::find::{Nodes, Target, warn};
 use crate::live::model::{Input, Node, OTHER, ProcessState};
 use crate::live::sample::Sample;
 use crate::shared::clock::{Waits, Wake, duration};
@@ -68,6 +68,7 @@ pub(super) fn run(
     nodes.warn();
     let sample = nodes.read(waits.clock.now())?;
     let problems = problems(args, &before, &first, &sample);
+    warn_of_stale(args, &sample);
     let printed = Printer::new(format).print(&sums(&sample));
     // A closed output does not hide the result.
     match problems.count() {
@@ -125,7 +126,7 @@ fn problems(args: &Limits, before: &Sample, first: &Sample, now: &Sample) -> Tab
             let of = format!("{topic} of {publisher} at {reader}");
             let losses = growth(node, &before, key, Input::losses);
             exceeds("messages dropped", of.clone(), losses, args.max_drops);
-            if let Some(percent) = fill(node, key, input) {
+            if let Some(percent) = fill(node, key, input).filter(|_| !input.is_stale) {
                 exceeds("percent of the ring wait", of.clone(), percent, args.max_depth);
             }
             let done = first.inputs.get(key).map_or(0, |first| first.done);
@@ -142,6 +143,19 @@ fn problems(args: &Limits, before: &Sample, first: &Sample, now: &Sample) -> Tab
         }
     }
     problems
+}
+
+/// Warns of readers whose depth is not known well enough for the limit.
+fn warn_of_stale(args: &Limits, sample: &Sample) {
+    for node in &sample.nodes {
+        for (key, input) in node.inputs.iter().filter(|(_, input)| input.is_stale) {
+            if fill(node, key, input).is_some_and(|percent| percent > args.max_depth) {
+                let (topic, publisher, reader) = key;
+                let of = format!("{topic} of {publisher} at {reader}");
+                warn(&format!("the depth of {of} is not known, as {reader} is not examined"));
+            }
+        }
+    }
 }
 
 /// Returns how much a value of a reader has grown.

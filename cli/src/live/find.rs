@@ -15,6 +15,7 @@ use mycelium::counters::{AttachError, Attached, CountersView, Found};
 use mycelium::error::Code;
 
 use super::model::{Node, ProcessState};
+use super::pairs::pair;
 use super::sample::Sample;
 use crate::shared::exit::Failure;
 use crate::shared::output::printable;
@@ -118,6 +119,7 @@ impl Nodes {
             nodes.push(node);
             true
         });
+        pair(&mut nodes);
         let names = &self.target.nodes;
         nodes.retain(|node| names.is_empty() || names.contains(&node.name));
         ended.retain(|old| {
@@ -148,12 +150,9 @@ impl Nodes {
 
     /// Prints to standard error which counters the last read could not read.
     pub fn warn(&self) {
-        for refused in self.refused.iter().take(MOST_WARNINGS) {
-            // Ignores an error: without standard error there is nobody to warn.
-            let _ = writeln!(io::stderr(), "warning: {}", printable(refused));
-        }
+        self.refused.iter().take(MOST_WARNINGS).for_each(|refused| warn(refused));
         if let Some(others) = self.refused.len().checked_sub(MOST_WARNINGS).filter(|it| *it > 0) {
-            let _ = writeln!(io::stderr(), "warning: and {others} others");
+            warn(&format!("and {others} others"));
         }
     }
 
@@ -265,6 +264,12 @@ impl Nodes {
         self.refused.extend(found.refused.iter().map(ToString::to_string));
         self.of_others = found.of_others;
     }
+}
+
+/// Prints a warning to standard error.
+pub fn warn(text: &str) {
+    // Ignores an error: without standard error there is nobody to warn.
+    let _ = writeln!(io::stderr(), "warning: {}", printable(text));
 }
 
 fn failed(error: AttachError) -> Failure {

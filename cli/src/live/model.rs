@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, HashMap};
 use mycelium::counters::LineView;
 use mycelium::observe::HealthState;
 
+use super::pairs::Edge;
+
 /// A node at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Node {
@@ -33,6 +35,8 @@ pub struct Node {
     pub inputs: BTreeMap<(String, String, String), Input>,
     /// The links of the node, by the other node.
     pub links: BTreeMap<String, Link>,
+    /// The open readers, until the sides of each are [paired](super::pairs::pair).
+    pub edges: Vec<Edge>,
 }
 
 /// The state of a process.
@@ -137,6 +141,9 @@ pub struct Input {
     pub evicted: u64,
     /// The number of gaps that the reader got.
     pub gaps: u64,
+    /// Whether it reads in shared memory from another process whose counters are not known: then
+    /// the publisher's process counts what it takes only now and then.
+    pub is_stale: bool,
 }
 
 impl Input {
@@ -265,11 +272,12 @@ impl Node {
     /// publisher. The publisher itself has one line for each start, too.
     fn add_inputs(&mut self, lines: &[LineView]) {
         let of_kind = |kind: &'static str| lines.iter().filter(move |line| line.kind.name == kind);
-        let sent: HashMap<[&str; 3], u64> =
-            of_kind("publisher").map(|line| (ring_of(line), count(line, "sent"))).collect();
+        let rings: HashMap<[&str; 3], (u64, bool)> = of_kind("publisher")
+            .map(|line| (ring_of(line), (count(line, "sent"), count(line, "remote") == 1)))
+            .collect();
         for line in of_kind("edge") {
-            let ring = (line.label("topic").to_owned(), named(line, "publisher"));
-            let key = (ring.0.clone(), ring.1.clone(), named(line, "reader"));
+            let topic = line.label("topic").to_owned();
+            let key = (topic, named(line, "publisher"), named(line, "reader"));
             let input = self.inputs.entry(key).or_default();
             let mut done = count(line, "taken");
             add(&mut input.taken, done);
@@ -287,16 +295,34 @@ impl Node {
             add(&mut input.gaps, count(line, "gaps"));
             let is_open = is_open(line);
             input.is_open |= is_open;
-            let Some(sent) = sent.get(&ring_of(line)).filter(|_| is_open) else {
+            let Some((sent, is_remote)) = rings.get(&ring_of(line)).filter(|_| is_open) else {
                 // The reader has ended, or the publisher, whose line was replaced, as the lines of
                 // its readers were. Counts as offered what the readers took or did not get.
                 add(&mut input.offered, done);
                 continue;
             };
-            let offered = sent.saturating_sub(count(line, "joined_at"));
+            let joined_at = count(line, "joined_at");
+            let offered = sent.saturating_sub(joined_at);
             add(&mut input.offered, offered);
             add(&mut input.depth, offered.saturating_sub(done));
-            if let Some(output) = self.outputs.get_mut(&ring) {
+            self.edges.push(Edge {
+                ring: ring_of(line).map(str::to_owned),
+                reader: named(line, "reader"),
+                is_remote: *is_remote,
+                is_in_memory: count(line, "in_memory") == 1,
+                joined_at,
+                offered,
+                done,
+            });
+        }
+        self.set_depths();
+    }
+
+    /// Sets the depth of each ring to that of its slowest reader.
+    pub(super) fn set_depths(&mut self) {
+        self.outputs.values_mut().for_each(|output| output.depth = 0);
+        for ((topic, publisher, _), input) in &self.inputs {
+            if let Some(output) = self.outputs.get_mut(&(topic.clone(), publisher.clone())) {
                 output.depth = output.depth.max(input.depth);
             }
         }
@@ -334,7 +360,7 @@ fn count(line: &LineView, name: &str) -> u64 {
 }
 
 /// Adds to a sum, which does not wrap: numbers of a foreign process may be anything.
-fn add(sum: &mut u64, count: u64) {
+pub(super) fn add(sum: &mut u64, count: u64) {
     *sum = sum.saturating_add(count);
 }
 

@@ -34,9 +34,14 @@ impl<'a> Change<'a> {
     /// Returns how much a count of a node has grown, in the same process. `None` if the node was
     /// not there before, or has no such count. A count that is new has grown from 0.
     pub fn growth(&self, node: &Node, count: impl Fn(&Node) -> Option<u64>) -> Option<u64> {
-        let mut nodes = self.before?.nodes.iter();
-        let before = nodes.find(|before| before.pid == node.pid && before.name == node.name)?;
+        let before = self.earlier(node)?;
         Some(count(node)?.saturating_sub(count(before).unwrap_or(0)))
+    }
+
+    /// Returns the node in the same process at the earlier moment.
+    pub fn earlier(&self, node: &Node) -> Option<&'a Node> {
+        let mut nodes = self.before?.nodes.iter();
+        nodes.find(|before| before.pid == node.pid && before.name == node.name)
     }
 
     /// Returns the rate per second of a number that grew by `count` in this time.

@@ -402,7 +402,10 @@ fn members(change: &Change<'_>, node: &Node) -> Vec<(String, Vec<Row>)> {
         let (topic, publisher, reader) = key;
         let taken = change.growth(node, |node| Some(node.inputs.get(key)?.taken));
         let mut row = Row::new(RowKind::Input, format!("{topic} of {publisher}"));
-        row.rate = change.per_second(taken);
+        let earlier = change.earlier(node).and_then(|node| node.inputs.get(key));
+        let is_stale = input.is_stale || earlier.is_some_and(|input| input.is_stale);
+        row.rate = change.per_second(taken).filter(|_| !is_stale);
+        row.state = if input.is_stale { "stale".to_owned() } else { String::new() };
         row.depth = input.is_open.then_some(input.depth);
         let ring = node.outputs.get(&(topic.clone(), publisher.clone()));
         row.capacity = ring.and_then(|ring| ring.capacity);

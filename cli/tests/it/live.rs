@@ -187,6 +187,39 @@ fn a_live_check_finds_a_process_that_was_replaced() {
     assert!(ended.out.contains(&row), "{row} in {}", ended.out);
 }
 
+/// The publisher has room for all, so its process does not look at what the reader has taken.
+#[test]
+fn a_reader_in_shared_memory_is_as_its_own_process_counts_it() {
+    let world = World::new();
+    world.write(
+        "[node.feed]\nservices = [\"Feed\"]\n[node.desk]\nservices = [\"Keeper\"]\n\
+         [link.default]\ntransport = \"shm\"\n[topic.ticks]\ncapacity = 65536\n",
+    );
+    let (file, directory) = (world.file(), world.runtime().join("sockets"));
+    let [file, directory] = [&file, &directory].map(|path| path.to_str().expect("UTF-8"));
+    let start =
+        |name: &str| Process::node(&[name, file, "--directory", directory, "--count", "60000"]);
+    let (desk, mut feed) = (start("desk"), start("feed"));
+    assert_eq!(feed.line(), "sent 60000");
+    let [feed, desk] = [&feed, &desk].map(|node| node.pid().to_string());
+    until("all are taken", || {
+        let taken = json(&["counters", "edge", "--pid", &desk]);
+        taken.iter().any(|row| row["counter"] == "taken" && row["value"] == 60_000)
+    });
+    let (both, one) = (["--pid", &feed, "--pid", &desk], ["--pid", &feed]);
+    let limit = ["check", "--live", "--max-depth", "1"];
+    run(&[&limit[..], &both].concat()).expect_success();
+    let reads = |pids: &[&str]| {
+        let rows = json(&[&["top", "--once", "--interval", "1ms"][..], pids].concat());
+        rows.into_iter().find(|row| row["node"] == "feed" && row["direction"] == "reads")
+    };
+    let row = reads(&both).expect("a row");
+    assert_eq!((&row["depth"], &row["rate"]), (&0.into(), &0.0.into()), "{row}");
+    let row = reads(&one).expect("a row");
+    assert_eq!((&row["state"], &row["rate"]), (&"stale".into(), &Value::Null), "{row}");
+    run(&[&limit[..], &one].concat()).expect(0);
+}
+
 #[test]
 fn counters_have_the_names_that_are_in_memory() {
     let (_node, pid) = after(1_000);

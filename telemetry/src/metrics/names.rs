@@ -87,6 +87,8 @@ const EDGE: &[Name] = &[
     ),
     counter("mycelium_subscription_gaps", "Gaps that were reported to the reader."),
     counter("mycelium_messages_retained", "Retained messages that the reader got when it joined."),
+    // How the counts above are made.
+    NONE,
 ];
 
 const FAILURES: Name =

@@ -198,6 +198,9 @@ values! {
         /// Retained messages that the subscription got when it joined. They count as none of the
         /// others.
         Retained = "retained",
+        /// 1 while the readers are in another process and read the publisher's ring in shared
+        /// memory; otherwise 0. Then this line counts what they take only now and then.
+        InMemory = "in_memory",
     }
 
     /// Values of a [`Kind::Service`].

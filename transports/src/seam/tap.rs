@@ -601,6 +601,7 @@ impl<T> TapStream<T> {
             }
             moved => moved,
         };
+        self.line.set(EdgeValue::InMemory, u64::from(self.has_moved()));
         // The publisher may have woken its readers just before.
         publisher.wake();
     }
@@ -623,6 +624,7 @@ impl<T> TapStream<T> {
             Reading::There(moved) => Reading::Here(moved.back()),
             here => here,
         };
+        self.line.set(EdgeValue::InMemory, 0);
     }
 
     /// Counts the messages that the readers finished in shared memory since the last call, and
@@ -731,6 +733,7 @@ fn item<'a>(topic: &Topic, bytes: &'a [u8], size: usize, content: usize) -> TapI
 impl<T> Drop for TapStream<T> {
     fn drop(&mut self) {
         self.update(false);
+        self.line.set(EdgeValue::InMemory, 0);
         let missed = self.gaps.count(u64::MAX, &self.line);
         let unread = (self.depth() as u64).saturating_sub(missed);
         let left = unread.min(self.capacity() as u64);
