@@ -55,7 +55,7 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let waits = Waits::<()>::new()?;
     let mut nodes = Nodes::find(&args.target.clone().with_nodes(expected))?;
-    let (before, wake) = match args.time {
+    let (mut before, wake) = match args.time {
         Some(time) => {
             let before = nodes.read_some(waits.clock.now())?;
             (before, waits.until(waits.clock.now() + time))
@@ -64,9 +64,13 @@ pub(super) fn run(
     };
     // Reads twice, because a message that was taken before the first read was surely sent before
     // the second one: the number of taken messages must not exceed the number of sent ones.
-    let first = nodes.read_some(waits.clock.now())?;
-    nodes.warn();
+    let mut first = nodes.read_some(waits.clock.now())?;
     let sample = nodes.read(waits.clock.now())?;
+    nodes.warn();
+    // What cannot be read has not ended.
+    for sample in [&mut before, &mut first] {
+        sample.nodes.retain(|node| !nodes.unread().contains(&node.pid));
+    }
     let problems = problems(args, &before, &first, &sample);
     warn_of_stale(args, &sample);
     let printed = Printer::new(format).print(&sums(&sample));
@@ -74,6 +78,10 @@ pub(super) fn run(
     match problems.count() {
         0 if wake == Wake::Interrupted => {
             Err(Failure::Unavailable("a signal ended the check early".to_owned()))
+        }
+        0 if !nodes.unread().is_empty() => {
+            let problem = "there are counters that cannot be read: see the warnings";
+            Err(Failure::Unavailable(problem.to_owned()))
         }
         0 => printed,
         limits => {

@@ -63,6 +63,10 @@ pub struct Nodes {
     ended: Vec<Node>,
     /// Why other counters could not be read.
     refused: Vec<String>,
+    /// The processes of those that are meant as far as is known.
+    unread: Vec<u32>,
+    /// The names of nodes at the last read, by process and region.
+    names: BTreeMap<(u32, u64), String>,
     /// The number of processes of other users.
     of_others: usize,
 }
@@ -83,6 +87,8 @@ impl Nodes {
             attached: BTreeMap::new(),
             ended: Vec::new(),
             refused: Vec::new(),
+            unread: Vec::new(),
+            names: BTreeMap::new(),
             of_others: 0,
         };
         nodes.search(true)?;
@@ -96,20 +102,26 @@ impl Nodes {
     /// If the system has no list of processes.
     pub fn read(&mut self, at: Duration) -> Result<Sample, Failure> {
         self.refused.clear();
+        self.unread.clear();
         self.search(false)?;
         let mut nodes = Vec::new();
         let (ended, refused) = (&mut self.ended, &mut self.refused);
-        self.attached.retain(|_, attached| {
+        let (names, known, unread) = (&self.target.nodes, &mut self.names, &mut self.unread);
+        self.attached.retain(|region, attached| {
             // Checks this before the read: counters that are read after the end are final.
             let has_ended = attached.has_ended();
             let view = match attached.read() {
                 Ok(view) => view,
                 Err(error) => {
                     refused.push(format!("process {}: {error}", attached.process()));
+                    if names.is_empty() || known.get(region).is_some_and(|it| names.contains(it)) {
+                        unread.push(attached.process());
+                    }
                     return !has_ended;
                 }
             };
             let mut node = Node::of_lines(attached.process(), &view.lines);
+            known.insert(*region, node.name.clone());
             if has_ended {
                 node.process = ProcessState::Ended;
                 ended.push(node);
@@ -120,7 +132,6 @@ impl Nodes {
             true
         });
         pair(&mut nodes);
-        let names = &self.target.nodes;
         nodes.retain(|node| names.is_empty() || names.contains(&node.name));
         ended.retain(|old| {
             let is_meant = names.is_empty() || names.contains(&old.name);
@@ -154,6 +165,11 @@ impl Nodes {
         if let Some(others) = self.refused.len().checked_sub(MOST_WARNINGS).filter(|it| *it > 0) {
             warn(&format!("and {others} others"));
         }
+    }
+
+    /// Returns the processes whose counters are meant, and that the last read could not read.
+    pub fn unread(&self) -> &[u32] {
+        &self.unread
     }
 
     /// Returns the names, processes and counters of all nodes.
@@ -251,7 +267,11 @@ impl Nodes {
                 Err(error) if is_first && !self.target.processes.is_empty() => {
                     return Err(failed(error));
                 }
-                Err(error) => self.refused.push(error.to_string()),
+                Err(error) => {
+                    self.refused.push(error.to_string());
+                    let has_ended = matches!(error, AttachError::NoProcess { .. });
+                    self.unread.extend((!has_ended).then_some(process));
+                }
             }
         }
         Ok(())
@@ -262,6 +282,10 @@ impl Nodes {
             self.attached.entry((attached.process(), attached.id())).or_insert(attached);
         }
         self.refused.extend(found.refused.iter().map(ToString::to_string));
+        // Without the counters there is no name.
+        if self.target.nodes.is_empty() || !self.target.processes.is_empty() {
+            self.unread.extend(found.refused.iter().filter_map(AttachError::process));
+        }
         self.of_others = found.of_others;
     }
 }

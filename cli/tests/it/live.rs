@@ -3,6 +3,8 @@
 
 use std::process::{Command, Stdio};
 
+use mycelium::counters::Region;
+use rustix::fs::MemfdFlags;
 use rustix::io::ioctl_fionread;
 use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::Signal;
@@ -275,7 +277,7 @@ fn the_target_makes_no_system_call() {
 #[test]
 fn counters_that_cannot_be_read_are_a_warning() {
     let (_node, pid) = after(1);
-    let fake = rustix::fs::memfd_create("mycelium-counters", rustix::fs::MemfdFlags::CLOEXEC);
+    let fake = rustix::fs::memfd_create("mycelium-counters", MemfdFlags::CLOEXEC);
     let _fake = fake.expect("memory");
     let ended = run(&["ls"]).expect(0);
     assert!(ended.out.contains(&pid), "{}", ended.out);
@@ -286,6 +288,17 @@ fn counters_that_cannot_be_read_are_a_warning() {
     assert!(ended.err.contains("; counters of process "), "{}", ended.err);
     assert!(ended.err.ends_with("]\n"), "{}", ended.err);
     assert_eq!(ended.err.matches("[M0").count(), 1, "{}", ended.err);
+}
+
+#[test]
+fn a_live_check_that_cannot_read_all_counters_has_not_passed() {
+    let _region = Region::shared(16).expect("memory");
+    let fake = rustix::fs::memfd_create("mycelium-counters", MemfdFlags::CLOEXEC);
+    let _fake = fake.expect("memory");
+    let own = std::process::id().to_string();
+    let ended = run(&["check", "--live", "--pid", &own]).expect(3);
+    assert!(ended.err.contains("counters that cannot be read"), "{}", ended.err);
+    assert!(ended.out.starts_with("TOPIC"), "the sums of the rest: {}", ended.out);
 }
 
 #[test]

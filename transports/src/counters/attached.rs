@@ -169,6 +169,19 @@ impl AttachError {
             AttachError::System { .. } => Code::COUNTERS_SYSTEM,
         }
     }
+
+    /// Returns the number of the process, if a process is the reason.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        match self {
+            AttachError::NoProcess { process }
+            | AttachError::Permission { process }
+            | AttachError::NoCounters { process }
+            | AttachError::Memory { process, .. }
+            | AttachError::View { process, .. } => Some(*process),
+            AttachError::System { .. } => None,
+        }
+    }
 }
 
 /// A process. It refers to the same process even after the end, when another process may get the
