@@ -69,25 +69,30 @@ def lines(process, first):
         sys.exit(f"the counters of process {process} are being made: try again")
     if first[1] != 6:
         sys.exit(f"expected counters of version 6, found {first[1]}")
+    head = list(first.words[:16])  # Words that do not change, but for the words of a liar.
+    if 0 in (head[word] for word in (7, 9, 10, 12, 13)):
+        raise ValueError("the header has a size of 0")
     kinds = []
-    for kind in range(first[5]):
-        start = first[11] + first[12] * kind
-        size = first[13]
+    for kind in range(head[5]):
+        start = head[11] + head[12] * kind
+        size = head[13]
         names = [first.text(start + 1 + size * n, size, 8 * size) for n in range(1 + first[start])]
         kinds.append((names[0], names[1:]))
     for _ in range(4):
         replaced = first[15]
         further = {words.inode: words for words in mapped(process, FURTHER)}
-        found = list(once(first, kinds, further))
+        found = list(once(first, head, kinds, further))
         if replaced % 2 == 0 and first[15] == replaced:
             break
     return found
 
 
-def once(first, kinds, further):
-    left = first[3]
-    for segment in range(first[8]):
-        entry = first[6] + first[7] * segment
+def once(first, head, kinds, further):
+    left, segments = first[3], first[8]
+    if head[6] + head[7] * segments > len(first.words):
+        raise ValueError(f"the list of {segments} segments ends after the first one")
+    for segment in range(segments):
+        entry = head[6] + head[7] * segment
         first_word, room, descriptor, values, inode, _ = (first[entry + n] for n in range(6))
         used, left = min(left, room), left - min(left, room)
         words = first if segment == 0 else further.get(inode)
@@ -95,17 +100,17 @@ def once(first, kinds, further):
             print(f"segment {segment} is out of reach", file=sys.stderr)
             continue
         for line in range(used):
-            place = descriptor - first_word + first[9] * line
-            value = values - first_word + first[10] * line
+            place = descriptor - first_word + head[9] * line
+            value = values - first_word + head[10] * line
             for _ in range(4):
                 generation = words[place]
                 if generation == 0:
                     break
                 name, names = kinds[words[place + 1]]
-                label = words.text(place + 3, first[9] - 3, words[place + 2])
+                label = words.text(place + 3, head[9] - 3, words[place + 2])
                 found = {}
                 for n, title in enumerate(names):
-                    second = first[10] - 1 - n
+                    second = head[10] - 1 - n
                     more = words[value + second] if second >= len(names) else 0
                     found[title] = (words[value + n] + more) % 2**64
                 if words[place] == generation:

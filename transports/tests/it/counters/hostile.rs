@@ -3,11 +3,14 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::process::Command;
 
 use mycelium_transports::counters::{
     AttachError, Attached, CountersView, Found, Region, ServiceValue, ViewError,
 };
 use rustix::fs::{MemfdFlags, SealFlags};
+
+use crate::support::{Other, given, role, say};
 
 const NAME: &str = "mycelium-counters";
 const ALL: SealFlags =
@@ -117,4 +120,33 @@ fn a_segment_is_mapped_only_once_and_only_if_the_list_has_its_inode() {
     words[1548] = rustix::fs::fstat(&other).unwrap().st_ino;
     let file = memfd(NAME, &words, ALL);
     assert_eq!(read(&words, &file).unwrap().out_of_reach, 8);
+}
+
+/// Has a region whose list of segments has no end.
+#[test]
+#[ignore = "a part of another test"]
+fn lists_without_end() {
+    let Some(_) = given() else { return };
+    for (size, count) in [(0, 1 << 62), (8, 1 << 62)] {
+        let mut words = region();
+        (words[7], words[8]) = (size, count);
+        std::mem::forget(memfd(NAME, &words, ALL));
+    }
+    say("ready", "");
+    std::io::stdin().lines().next();
+}
+
+#[test]
+fn the_reader_in_the_documents_ends_at_a_list_without_end() {
+    let parent = std::process::id().to_string();
+    let mut other = Other::start(role("counters::hostile::lists_without_end", parent));
+    other.line("ready");
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/counters_reader.py");
+    let process = other.child.id();
+    let output = Command::new("python3").arg(program).arg(process.to_string()).output();
+    let output = output.expect("this test needs python3 in the path, to run counters_reader.py");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let expected = format!("region 0 of process {process} contradicts itself: ");
+    assert!(errors.starts_with(&expected) && errors.lines().count() == 1, "{errors}");
+    assert_eq!(output.status.code(), Some(1));
 }
