@@ -40,7 +40,8 @@ pub fn of_process(pid: u32) -> Sign {
         return Sign::Suspended;
     }
     let Ok(mut found) = Attached::of_process(pid) else { return Sign::Nothing };
-    let views = found.regions.iter_mut().filter_map(|region| region.read().ok());
+    let own = found.regions.iter_mut().filter(|region| region.is_own());
+    let views = own.filter_map(|region| region.read().ok());
     let lines = views.flat_map(|view| view.lines).filter(|line| &*line.kind.name == "node");
     let healths = lines.map(|line| health(&line).unwrap_or(HealthState::Starting));
     // A process with several nodes has the sign of its least ready node.

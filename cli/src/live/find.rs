@@ -278,7 +278,7 @@ impl Nodes {
     }
 
     fn add(&mut self, found: Found) {
-        for attached in found.regions {
+        for attached in found.regions.into_iter().filter(Attached::is_own) {
             self.attached.entry((attached.process(), attached.id())).or_insert(attached);
         }
         self.refused.extend(found.refused.iter().map(ToString::to_string));

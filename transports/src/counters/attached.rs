@@ -19,7 +19,9 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
 use thiserror::Error;
 
-use super::view::{ATTEMPTS, CountersView, FIRST_NAME, FURTHER_NAME, Layout, Listed, ViewError};
+use super::view::{
+    ATTEMPTS, CountersView, FIRST_NAME, FURTHER_NAME, Layout, Listed, MADE_BY, ViewError,
+};
 use crate::memory::{Mapping, MemoryError};
 use crate::sync::ForeignWords;
 
@@ -51,6 +53,8 @@ const MOST_WORDS: usize = 1 << 27;
 #[derive(Debug)]
 pub struct Attached {
     process: Arc<Process>,
+    /// Whether the region says that this process made it.
+    is_own: bool,
     layout: Layout,
     first: Piece,
     /// The further segments listed so far; `None` for one that was not found.
@@ -219,7 +223,7 @@ impl Attached {
 
     /// Finds the regions of all processes that this process may inspect, in the order of their
     /// numbers. A region that several processes share, such as a process and its forked children,
-    /// is listed once.
+    /// is listed for the one that made it, and not at all after the end of that one.
     ///
     /// # Errors
     /// If there is no list of processes.
@@ -240,6 +244,7 @@ impl Attached {
                 Err(error) => found.refused.push(error),
             }
         }
+        found.regions.retain(Attached::is_own);
         Ok(found)
     }
 
@@ -273,6 +278,13 @@ impl Attached {
         self.process.number
     }
 
+    /// Whether the process made the region. If not, it has a descriptor from the process that did,
+    /// such as its parent.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.is_own
+    }
+
     /// Whether the process has ended. Then [`read`](Attached::read) returns the final values.
     #[must_use]
     pub fn has_ended(&self) -> bool {
@@ -295,18 +307,30 @@ impl Attached {
         if process.has_ended() {
             return Err(AttachError::NoProcess { process: number });
         }
-        for descriptor in descriptors? {
+        let descriptors = descriptors?;
+        let inner = if descriptors.is_empty() { None } else { process.inner_number() };
+        for descriptor in descriptors {
             match process.attach(&descriptor, MOST_WORDS) {
                 // Leaves out a descriptor that was closed meanwhile, or is another file now.
                 Ok(None) => {}
                 Ok(Some(first)) => {
-                    if found.regions.iter().any(|region| region.first.inode == first.inode) {
+                    let is_same = |region: &Attached| {
+                        region.first.inode == first.inode && region.process() == number
+                    };
+                    if found.regions.iter().any(is_same) {
                         continue;
                     }
+                    let is_own = inner.is_some() && first.words().load(MADE_BY) == inner;
                     match Layout::of(first.words()) {
                         Ok(layout) => {
                             let (process, further) = (process.clone(), Vec::new());
-                            found.regions.push(Attached { process, layout, first, further });
+                            found.regions.push(Attached {
+                                process,
+                                is_own,
+                                layout,
+                                first,
+                                further,
+                            });
                         }
                         Err(error) => {
                             let descriptor = descriptor.number;
@@ -374,6 +398,16 @@ impl Process {
         let mut ends = [PollFd::new(&self.end, PollFlags::IN)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         matches!(rustix::event::poll(&mut ends, Some(&now)), Ok(1..))
+    }
+
+    /// Returns the number of the process in its own namespace.
+    fn inner_number(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.number)).ok()?;
+        // A kernel without namespaces has no such line.
+        let Some(numbers) = status.lines().find_map(|line| line.strip_prefix("NSpid:")) else {
+            return Some(u64::from(self.number));
+        };
+        numbers.split_ascii_whitespace().last()?.parse().ok()
     }
 
     /// Returns the process's descriptors of memfds with this name, in the order of their numbers.

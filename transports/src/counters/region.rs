@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 pub use self::histogram::{HistogramLines, LatencyLines};
 use super::reading::{LONGEST_LABEL, Reading};
 use super::values::{Kind, NAME, VALUES, Value, second_word};
-use super::view::{FIRST_NAME, FURTHER_NAME, MAGIC, REPLACED, VERSION};
+use super::view::{FIRST_NAME, FURTHER_NAME, MADE_BY, MAGIC, REPLACED, VERSION};
 use crate::memory::{Found, MemoryError, PAGE_WORDS, Part, Words};
 use crate::sync::{AtomicU64, Ordering, fence, lock};
 
@@ -111,7 +111,7 @@ impl Region {
             (11, FIXED as u64),
             (12, KIND as u64),
             (13, NAME as u64),
-            (14, u64::from(std::process::id())),
+            (MADE_BY, u64::from(std::process::id())),
         ] {
             region.first.word(word).store(value, Ordering::Relaxed);
         }

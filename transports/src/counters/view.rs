@@ -27,6 +27,8 @@ pub(in crate::counters) const FURTHER_NAME: &str = "mycelium-counters-more";
 pub(in crate::counters) const MAGIC: u64 = u64::from_le_bytes(*b"mycelcnt");
 pub(in crate::counters) const VERSION: u64 = 6;
 
+/// The word with the number of the process that made the region, in its own namespace.
+pub(in crate::counters) const MADE_BY: usize = 14;
 /// The word of the header with twice the number of lines that were replaced or became totals. It is
 /// odd while this happens.
 pub(in crate::counters) const REPLACED: usize = 15;
@@ -318,7 +320,7 @@ impl Layout {
         let mut view = CountersView {
             kinds: self.kinds.clone(),
             unseen: field(4)?,
-            made_by: u32::try_from(field(14)?).unwrap_or(0),
+            made_by: u32::try_from(field(MADE_BY)?).unwrap_or(0),
             ..CountersView::default()
         };
         let mut left = field(3)?;

@@ -249,3 +249,32 @@ fn a_program_in_another_language_reads_the_same() {
     });
     assert_eq!(String::from_utf8(output.stdout).unwrap(), expected.collect::<String>());
 }
+
+/// As after a fork. The holder is this process, whose number is likely the lower one.
+#[test]
+fn a_region_belongs_to_the_process_that_made_it() {
+    let (mut other, _) = other("spins", "ready");
+    let (process, own) = (other.child.id(), process::id());
+    let ids: Vec<u64> =
+        Attached::of_process(process).unwrap().regions.iter().map(Attached::id).collect();
+    let held: Vec<_> = fs::read_dir(format!("/proc/{process}/fd"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            fs::read_link(path).unwrap().starts_with("/memfd:mycelium-counters (deleted)")
+        })
+        .map(|path| fs::File::open(path).unwrap())
+        .collect();
+    assert_eq!((ids.len(), held.len()), (2, 2));
+    let processes = || -> Vec<u32> {
+        let regions = Attached::of_all_processes().unwrap().regions.into_iter();
+        regions.filter(|region| ids.contains(&region.id())).map(|it| it.process()).collect()
+    };
+    assert_eq!(processes(), [process; 2]);
+    let found = Attached::of_process(own).unwrap().regions;
+    let not_own = found.iter().filter(|region| ids.contains(&region.id()));
+    assert!(not_own.filter(|region| !region.is_own()).count() == 2, "held, and not made");
+    other.child.kill().unwrap();
+    other.child.wait().unwrap();
+    assert_eq!(processes(), [0; 0], "their process has ended");
+}
