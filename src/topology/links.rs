@@ -121,7 +121,7 @@ impl Topology {
     }
 
     /// Returns the nodes whose names belong to a user, each with the user.
-    pub(crate) fn owners(&self) -> impl Iterator<Item = (&str, u32)> {
+    pub fn owners(&self) -> impl Iterator<Item = (&str, u32)> {
         let sections = self.sections.node.iter();
         sections.filter_map(|(node, section)| Some((node.as_ref().as_str(), section.owner?)))
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::{Args, value_parser};
+use mycelium::Topology;
 
 use crate::live::find::{Nodes, Target, warn};
 use crate::live::model::{Input, Node, OTHER, ProcessState};
@@ -43,18 +44,16 @@ pub(super) struct Limits {
     max_restarts: u64,
 }
 
-/// Prints everything that exceeds the limits, and the sums of all messages by topic. The nodes in
-/// `expected` must run.
+/// Prints everything that exceeds the limits, and the sums of all messages by topic. The nodes of
+/// the topology must run, each as its user if it has one.
 ///
 /// # Errors
 /// If a limit is exceeded, counters do not add up, or there is no such node.
-pub(super) fn run(
-    args: &Limits,
-    expected: impl IntoIterator<Item = String>,
-    format: Format,
-) -> Result<(), Failure> {
+pub(super) fn run(args: &Limits, topology: &Topology, format: Format) -> Result<(), Failure> {
     let waits = Waits::<()>::new()?;
-    let mut nodes = Nodes::find(&args.target.clone().with_nodes(expected))?;
+    let target = args.target.clone().with_nodes(topology.nodes().map(str::to_owned));
+    let owners = topology.owners().map(|(node, owner)| (node.to_owned(), owner));
+    let mut nodes = Nodes::find(&target.with_owners(owners))?;
     let (mut before, wake) = match args.time {
         Some(time) => {
             let before = nodes.read_some(waits.clock.now())?;

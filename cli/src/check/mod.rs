@@ -95,7 +95,7 @@ pub fn run(args: &CheckArgs) -> Result<(), Failure> {
                 return Err(Failure::Usage(problem.to_owned()));
             }
         };
-        return live::run(&args.limits, topology.nodes().map(str::to_owned), format);
+        return live::run(&args.limits, &topology, format);
     }
     if !args.limits.target.is_all() {
         let problem = "`--node`, `--pid` and `--directory` are for nodes that run: add `--live`";

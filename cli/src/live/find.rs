@@ -32,12 +32,21 @@ pub struct Target {
     /// Only nodes that listen in this directory.
     #[arg(long, value_name = "DIRECTORY")]
     directory: Option<PathBuf>,
+    /// The users of nodes: processes of other users do not count.
+    #[arg(skip)]
+    owners: BTreeMap<String, u32>,
 }
 
 impl Target {
     /// Limits the target to these node names, in addition to those that it has.
     pub fn with_nodes(mut self, nodes: impl IntoIterator<Item = String>) -> Target {
         self.nodes.extend(nodes);
+        self
+    }
+
+    /// Leaves out processes that have the name of one of these nodes, and another user.
+    pub fn with_owners(mut self, owners: impl IntoIterator<Item = (String, u32)>) -> Target {
+        self.owners.extend(owners);
         self
     }
 
@@ -106,6 +115,7 @@ impl Nodes {
         self.search(false)?;
         let mut nodes = Vec::new();
         let (ended, refused) = (&mut self.ended, &mut self.refused);
+        let owners = &self.target.owners;
         let (names, known, unread) = (&self.target.nodes, &mut self.names, &mut self.unread);
         self.attached.retain(|region, attached| {
             // Checks this before the read: counters that are read after the end are final.
@@ -121,6 +131,14 @@ impl Nodes {
                 }
             };
             let mut node = Node::of_lines(attached.process(), &view.lines);
+            // A process that has ended has no user any more: the last read has seen it.
+            if let Some(owner) = owners.get(&node.name)
+                && (has_ended && known.get(region) != Some(&node.name)
+                    || !has_ended && user_of(attached.process()) != Some(*owner))
+            {
+                known.remove(region);
+                return !has_ended;
+            }
             known.insert(*region, node.name.clone());
             if has_ended {
                 node.process = ProcessState::Ended;
@@ -192,7 +210,8 @@ impl Nodes {
 
     /// Returns why there is no node, or none with these names.
     fn no_node(&mut self, missing: &[String]) -> Failure {
-        let mut known: Vec<String> = self.attached.values_mut().filter_map(name_of).collect();
+        let names = self.attached.keys().filter_map(|region| self.names.get(region));
+        let mut known: Vec<String> = names.map(|name| printable(name).into_owned()).collect();
         known.sort();
         known.dedup();
         // Finds nodes that `--directory` may hide.
@@ -315,6 +334,13 @@ pub fn process_state(process: u32) -> ProcessState {
         Some('Z' | 'X') | None => ProcessState::Ended,
         Some(_) => ProcessState::Runs,
     }
+}
+
+/// Returns the effective user of a process. The owner of its files in `/proc` may be root instead.
+fn user_of(process: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    users.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 /// Returns the processes that listen in a directory: they have the locks of the sockets there.

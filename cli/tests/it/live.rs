@@ -290,6 +290,24 @@ fn counters_that_cannot_be_read_are_a_warning() {
     assert_eq!(ended.err.matches("[M0").count(), 1, "{}", ended.err);
 }
 
+/// The tests run as root or as another user.
+#[test]
+fn a_live_check_ignores_a_process_of_another_user_than_the_owner() {
+    let world = World::new();
+    let name = format!("owned-{}", std::process::id());
+    let topology = |owner: u32| format!("[node.{name}]\nobservers = false\nowner = {owner}\n");
+    let own = rustix::process::geteuid().as_raw();
+    world.write(&topology(own));
+    let file = world.file();
+    let file = file.to_str().expect("UTF-8");
+    let _node = Process::node(&[&name, file]);
+    let limits = ["check", file, "--live", "--max-depth", "100", "--max-drops", "1000000"];
+    until("its own user runs it", || run(&limits).code == Some(0));
+    world.write(&topology(own + 1));
+    let error = run(&limits).expect_failure(3);
+    assert!(error.contains(&format!("no node `{name}` runs")), "{error}");
+}
+
 #[test]
 fn a_live_check_that_cannot_read_all_counters_has_not_passed() {
     let _region = Region::shared(16).expect("memory");
