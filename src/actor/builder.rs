@@ -8,6 +8,7 @@ use std::sync::Arc;
 use mycelium_bundle::Restart;
 use mycelium_core::channel::{Mpsc, Queue, QueueSender};
 use mycelium_executor::Executor;
+use mycelium_transports::local::poll_traced;
 
 use super::answer::answer;
 use super::life::{Actor, ActorLife, Maker, Restarts};
@@ -189,7 +190,9 @@ pub(super) fn launch<A: Actor, Q: Queue>(
     task: Launch<ActorLife<A, Q>>,
 ) -> Result<(), SpawnActorError> {
     let task = match &life.traces {
-        Some(traces) => task.traced(traces.budget.clone()),
+        Some(traces) => {
+            task.traced(traces.budget.clone(), |budget, poll| poll_traced(budget, poll))
+        }
         None => task,
     };
     let spawned = match task {

@@ -1,8 +1,8 @@
 //! A node: it starts the services of one process. Read `builder` first, then this file; then
 //! `prepare` (creates a service's subscriptions and publishers), `supervisors` (adds it to the
 //! supervision tree), `placing` (places it on its executor or thread), `driver` (waits for the end)
-//! with `endless` (the subscriptions that it must end), `notices` (reactions to links), `watchdog`, `telemetry` (the metrics and traces that the
-//! node exports), and `running` (the owner's handle).
+//! with `endless` (the subscriptions that it must end), `notices` (reactions to links), `watchdog`,
+//! `telemetry` (the metrics and traces that the node exports), and `running` (the owner's handle).
 //!
 //! `remote` carries requests to other nodes, `legacy` serves clients of the original system, and
 //! `overview` builds the nodes of all programs for tools.

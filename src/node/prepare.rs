@@ -7,6 +7,7 @@ use mycelium_core::Code;
 use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::{Executor, SendFuture};
 use mycelium_transports::counters::ServiceValue;
+use mycelium_transports::local::with_traced;
 
 use crate::error::{BuildError, Result};
 use crate::inbox::AnyInbox;
@@ -20,7 +21,7 @@ use crate::service::exit::ExitGuard;
 #[cfg(feature = "describe")]
 use crate::service::stand_in::{StandIn, StandInService};
 use crate::service::wiring::{Wired, Wiring};
-use crate::service::{Context, Life, Service};
+use crate::service::{Context, Life, Service, Supervised};
 use crate::shared::ServiceNode;
 use crate::supervise::execution::Execution;
 use crate::supervise::member::Member;
@@ -136,7 +137,7 @@ pub(super) fn prepare<S: Service>(
     let mut context = Context::new(inputs, outputs, waits(node, &service, &wired, S::IS_SOURCE));
     let launch = S::launch().after(|Placed { executor, hooks }| {
         context.waits.executor = executor;
-        Box::new(Life { factory, context, hooks, course })
+        Box::new(Life { hooks, supervised: Supervised { factory, context, course } })
     });
     Ok(prepared(service, wired, launch))
 }
@@ -189,7 +190,7 @@ fn prepared(service: Resolved, wired: Wired, launch: Launch<Placed>) -> Prepared
         execution,
         executor,
         launch: match budget.trace() {
-            Some(_) => launch.traced(budget.clone()),
+            Some(_) => launch.traced(budget.clone(), |budget, poll| with_traced(budget, poll)),
             None => launch,
         },
         poll_hooks: PollHooks { budget, deferred_wakes, mark: None },

@@ -533,11 +533,16 @@ impl<S: Service> Debug for Context<S> {
     }
 }
 
-/// The parts of a service that supervision keeps from its first start to its end.
+/// The state of a service's task.
 pub struct Life<S: Service> {
+    pub(crate) hooks: TaskHooks,
+    pub(crate) supervised: Supervised<S>,
+}
+
+/// The parts of a service that supervision keeps from its first start to its end.
+pub(crate) struct Supervised<S: Service> {
     pub(crate) factory: Box<dyn FnMut() -> S + Send>,
     pub(crate) context: Context<S>,
-    pub(crate) hooks: TaskHooks,
     // Dropped last: it reports the end of the service.
     pub(crate) course: Course,
 }

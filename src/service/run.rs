@@ -138,18 +138,13 @@ pub(super) enum Polled {
 
 impl Polled {
     /// Returns how the run ended after its future was dropped, which may have panicked. If the run
-    /// was ended from outside, that reason stays.
-    pub(super) fn dropped(
-        self,
-        dropped: Result<(), Panic>,
-        also_panicked: &mut Result<(), Panic>,
-    ) -> Polled {
+    /// was ended from outside, that reason stays, and this returns the panic, too.
+    pub(super) fn dropped(self, dropped: Result<(), Panic>) -> (Polled, Result<(), Panic>) {
         match (dropped, self) {
-            (Err(panic), Polled::Ended(_) | Polled::Panicked(_)) => Polled::Panicked(panic),
-            (dropped, polled) => {
-                *also_panicked = dropped;
-                polled
+            (Err(panic), Polled::Ended(_) | Polled::Panicked(_)) => {
+                (Polled::Panicked(panic), Ok(()))
             }
+            (dropped, polled) => (polled, dropped),
         }
     }
 }

@@ -9,9 +9,10 @@
 use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::task::Poll;
 
 use mycelium_executor::{LocalFuture, SendFuture};
-use mycelium_transports::local::{TaskBudget, poll_traced};
+use mycelium_transports::local::TaskBudget;
 
 use crate::error::{Error, Result};
 
@@ -51,16 +52,16 @@ impl<L: 'static> Launch<L> {
     }
 
     /// Wraps the task so that, during each of its polls, its publishers and subscriptions know its
-    /// *current delivery* (the message that it handles), for traces.
-    pub(crate) fn traced(self, budget: Arc<TaskBudget>) -> Launch<L> {
+    /// *current delivery* (the message that it handles), for traces. `polls` does this.
+    pub(crate) fn traced(self, budget: Arc<TaskBudget>, polls: PollTraced) -> Launch<L> {
         match self {
             Launch::Send(launch) => Launch::send(move |life| {
                 let mut task = launch(life);
-                poll_fn(move |context| poll_traced(&budget, || task.as_mut().poll(context)))
+                poll_fn(move |context| polls(&budget, &mut || task.as_mut().poll(context)))
             }),
             Launch::Local(launch) => Launch::local(move |life| {
                 let mut task = launch(life);
-                poll_fn(move |context| poll_traced(&budget, || task.as_mut().poll(context)))
+                poll_fn(move |context| polls(&budget, &mut || task.as_mut().poll(context)))
             }),
         }
     }
@@ -73,6 +74,9 @@ impl<L: 'static> Launch<L> {
         }
     }
 }
+
+/// Polls a task with traces.
+pub(crate) type PollTraced = fn(&Arc<TaskBudget>, &mut dyn FnMut() -> Poll<()>) -> Poll<()>;
 
 /// A function that runs a life. The module documentation explains how the compiler detects whether
 /// its future is `Send`.

@@ -1,5 +1,5 @@
-//! The task of a service with the hooks around each poll: the watchdog's mark, the budget, the
-//! deferred wakes. The task can be aborted.
+//! The hooks around each poll of a service's task: the watchdog's mark, the budget, the deferred
+//! wakes, and the abort.
 
 use std::future::{Pending, pending};
 use std::pin::Pin;
@@ -63,12 +63,12 @@ impl TaskHooks {
     fn is_aborted(&mut self, context: &mut Context<'_>) -> bool {
         match &self.waker {
             Some(waker) if waker.will_wake(context.waker()) => self.abort.is_aborted(),
-            _ => self.registers(context),
+            _ => self.register(context),
         }
     }
 
     #[cold]
-    fn registers(&mut self, context: &mut Context<'_>) -> bool {
+    fn register(&mut self, context: &mut Context<'_>) -> bool {
         self.waker = Some(context.waker().clone());
         Pin::new(&mut self.abort).poll(context).is_ready()
     }

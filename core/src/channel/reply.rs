@@ -30,7 +30,7 @@
 //! | `QUEUED` | `TAKEN` | [`Replying::take`] |
 //! | `QUEUED`, `TAKEN` | `CANCELLED` | [`Awaiting::cancel`], [`Awaiting::withdraw`] |
 //! | `TAKEN` | `REPLIED` | [`Replying::reply`] |
-//! | `QUEUED`, `TAKEN` | a failure | [`Replying::abandon`], [`Replying::fail`] |
+//! | `QUEUED`, `TAKEN` | a failure | [`Replying::abandon`], [`Replying::expire`], [`Replying::fail`] |
 //!
 //! So each request has one outcome. All rows but the first end the request. Only [`Awaiting`]
 //! writes the waker's cell, and only while the bit `WAKER` is not set, or before the request has

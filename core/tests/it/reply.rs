@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mycelium_core::channel::reply::{Outcome, ReplySlot};
+use mycelium_core::channel::reply::{Awaiting, Outcome, ReplySlot, Replying};
 
 use crate::channel::wakers::counter;
 
@@ -158,4 +158,26 @@ fn the_reply_of_a_detached_request_does_not_stay() {
     assert_eq!(awaiting.detach(), Outcome::Queued);
     assert_eq!(replying.abandon(3), Some(true));
     assert_eq!(awaiting.detach(), Outcome::Failed(3));
+}
+
+#[test]
+fn a_request_expires_unless_it_was_cancelled_detached_or_taken() {
+    let mut slot = ReplySlot::<_, (), u32>::new(());
+    let (awaiting, replying) = slot.open(&()).unwrap();
+    assert!(replying.expire(3).is_ok());
+    assert_eq!(awaiting.outcome(), Outcome::Failed(3));
+    drop(awaiting);
+    let changes: [fn(&mut Awaiting<(), (), u32>, &Replying<(), (), u32>); 3] = [
+        |awaiting, _| _ = awaiting.cancel(),
+        |awaiting, _| _ = awaiting.detach(),
+        |_, replying| _ = replying.take(),
+    ];
+    for change in changes {
+        let (mut awaiting, replying) = slot.open(&()).unwrap();
+        change(&mut awaiting, &replying);
+        let before = awaiting.outcome();
+        drop(replying.expire(3).unwrap_err());
+        assert_eq!(awaiting.outcome(), before);
+        drop(awaiting);
+    }
 }

@@ -252,7 +252,7 @@ mod tests {
     use mycelium_transports::counters::Region;
 
     use super::*;
-    use crate::inbox::request::{PendingReply, RequestError, Requester, Role};
+    use crate::inbox::request::{PendingReply, RequestError, Requester, Role, Taken};
 
     #[message(topic = "doubles", id = 1, reply = Double)]
     struct Ask {
@@ -338,14 +338,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_taken_request_counts_as_cancelled_once_its_deadline_has_passed() {
+    async fn a_taken_request_is_cancelled_once_its_deadline_has_passed() {
         let (mailbox, mut requester) = pair();
         let (mut taker, within) = (mailbox.taker(), Duration::from_secs(1));
-        let _reply = requester.request(Ask { value: 1 }).within(within);
-        let asked = taker.try_recv().unwrap().accept(0).unwrap();
-        assert!(!asked.is_cancelled());
-        tokio::time::advance(within).await;
-        assert!(asked.is_cancelled());
+        let error = RequestError::Deadline { taken: Taken::Yes, within, actor: None };
+        for replies in [false, true] {
+            let reply = requester.request(Ask { value: 1 }).within(within);
+            let asked = taker.try_recv().unwrap().accept(0).unwrap();
+            assert!(!asked.is_cancelled());
+            tokio::time::advance(within).await;
+            assert!(asked.is_cancelled());
+            match replies {
+                true => assert!(!asked.reply(Double { value: 2 }), "it is late"),
+                false => drop(asked),
+            }
+            assert_eq!(reply.await, Err(error.clone()));
+        }
     }
 
     #[tokio::test]

@@ -294,8 +294,8 @@ impl<C: Call> PendingReply<C> {
     /// Sets a deadline: waits at most `duration` from now for room in the mailbox and for the
     /// reply. A request that no service has taken by then will not be taken.
     ///
-    /// The future ends at the deadline if it is polled then. One that is polled later returns the
-    /// reply if that is there.
+    /// This holds without a poll. A future that is polled only later returns a reply that came in
+    /// time.
     ///
     /// ```
     /// use std::time::Duration;

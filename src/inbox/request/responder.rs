@@ -198,6 +198,19 @@ fn expire<C: Call>(
     expired.err()
 }
 
+/// Returns whether the requester waits for the reply, and its deadline has passed.
+#[inline]
+fn is_late<Q: Clone, R>(request: &Replying<Owner, Q, R>) -> bool {
+    request.owner().is_over() && !request.is_detached()
+}
+
+#[cold]
+fn count_late<Q: Clone, R>(request: &Replying<Owner, Q, R>, responder: usize) {
+    let origin = &request.owner().origin;
+    origin.mailbox.responders.count(responder, ResponderValue::Late);
+    origin.count(RequesterValue::Late);
+}
+
 /// A request that a service holds. It derefs to the request; [`reply`](Asked::reply) answers it.
 ///
 /// It can be kept and answered later, also by another task. If it is dropped without a reply, for
@@ -212,8 +225,8 @@ pub struct Asked<C: Call> {
 }
 
 impl<C: Call> Asked<C> {
-    /// Replies. Returns whether the requester was still waiting; a late reply is discarded and
-    /// counted. A reply with more bytes than its type allows fails the request, and this returns
+    /// Replies. Returns whether the requester was still waiting; a reply after the deadline, or to
+    /// a requester that was dropped, is discarded and counted. A reply with more bytes than its type allows fails the request, and this returns
     /// false.
     pub fn reply(mut self, reply: C::Reply) -> bool {
         let Some(request) = &self.request else { return false };
@@ -231,13 +244,16 @@ impl<C: Call> Asked<C> {
         let Some(request) = self.request.take() else { return false };
         let origin = &request.owner().origin;
         origin.mailbox.responders.count(self.responder, ResponderValue::Replied);
+        if is_late(&request) {
+            count_late(&request, self.responder);
+            request.fail(Failure::LateHeld as u8);
+            return false;
+        }
         let refused = request.reply(reply);
         if let Err(late) = &refused
             && !late.is_detached()
         {
-            let origin = &late.owner().origin;
-            origin.mailbox.responders.count(self.responder, ResponderValue::Late);
-            origin.count(RequesterValue::Late);
+            count_late(late, self.responder);
         }
         refused.is_ok()
     }
@@ -253,11 +269,7 @@ impl<C: Call> Asked<C> {
     /// Long work can check this from time to time.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        let is_over = |request: &Replying<_, _, _>| {
-            let owner: &Owner = request.owner();
-            !request.is_detached() && owner.is_over()
-        };
-        self.is_withdrawn() || self.request.as_ref().is_some_and(is_over)
+        self.is_withdrawn() || self.request.as_ref().is_some_and(is_late)
     }
 
     /// Returns whether the request has an outcome, because its requester was dropped or has seen
@@ -280,9 +292,13 @@ impl<C: Call> Asked<C> {
         self.request.as_ref()?.owner().trace.get()
     }
 
-    /// Returns how long the requester still waits, in nanoseconds; `u64::MAX` without a deadline.
+    /// Returns how long the requester still waits, in nanoseconds; `u64::MAX` without a deadline,
+    /// and for a request that was told.
     pub(crate) fn time_left(&self) -> u64 {
-        self.request.as_ref().map_or(0, |request| request.owner().time_left())
+        self.request.as_ref().map_or(0, |request| match request.is_detached() {
+            true => u64::MAX,
+            false => request.owner().time_left(),
+        })
     }
 
     /// Ends the request without a reply, for this reason.
@@ -313,8 +329,10 @@ impl<C: Call> Drop for Asked<C> {
     // Inlined, so that an answered request costs no call.
     #[inline]
     fn drop(&mut self) {
-        if self.request.is_some() {
-            self.end(Failure::Dropped);
+        if let Some(request) = &self.request {
+            // Who sees that the time has passed may drop it.
+            let failure = if is_late(request) { Failure::LateHeld } else { Failure::Dropped };
+            self.end(failure);
         }
     }
 }

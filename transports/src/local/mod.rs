@@ -57,7 +57,7 @@ pub use ring::{MappedRing, PageSize, Readers, RingMemory, cursor_bytes};
 pub use state::RingStatus;
 pub use state::pressure::{PressureChange, Threshold};
 pub use state::stall::{Eviction, OnStall};
-pub use task_budget::{ChildTask, DeferredWakes, TaskBudget, poll_traced, poll_with};
+pub use task_budget::{ChildTask, DeferredWakes, TaskBudget, poll_traced, poll_with, with_traced};
 #[cfg(feature = "conformance")]
 pub(crate) use topic::fast_handler::panic_text;
 pub use topic::fast_handler::{HandlerMark, HandlerWatch};

@@ -306,9 +306,14 @@ fn poll_as_current<R>(budget: *const TaskBudget, poll: impl FnOnce() -> R) -> R 
 /// Polls a task with traces, so that handles of other tasks find its current delivery, too: see
 /// [`TaskBudget::traced`].
 pub fn poll_traced<R>(budget: &Arc<TaskBudget>, poll: impl FnOnce() -> R) -> R {
+    with_traced(budget, || poll_as_current(Arc::as_ptr(budget), poll))
+}
+
+/// Does the same as [`poll_traced`] for a `poll` that calls [`poll_with`].
+pub fn with_traced<R>(budget: &Arc<TaskBudget>, poll: impl FnOnce() -> R) -> R {
     let mut outer = TRACED.replace(Some(budget.clone()));
     let _restore = Restore(|| TRACED.set(outer.take()));
-    poll_as_current(Arc::as_ptr(budget), poll)
+    poll()
 }
 
 /// A task whose handles join it when they are used in its polls.
@@ -449,6 +454,7 @@ fn ring_room(publishers: &[Arc<PublisherState>]) {
 }
 
 /// Wakes those of the publishers whose messages were taken since the last call.
+// Not inlined for the same reason.
 #[inline(never)]
 fn ring_touched(touched: &Touched, publishers: &[Arc<PublisherState>]) {
     ring_each(touched.take(), |(_, number)| {

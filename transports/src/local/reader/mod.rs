@@ -77,7 +77,7 @@ pub(crate) enum Waited {
 /// Why [`peek_fast`](Reader::peek_fast) returned no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoMessage {
-    /// The next message is not published.
+    /// There is probably nothing.
     Empty,
     /// It is another case.
     Unknown,
