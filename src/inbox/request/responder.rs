@@ -226,8 +226,8 @@ pub struct Asked<C: Call> {
 
 impl<C: Call> Asked<C> {
     /// Replies. Returns whether the requester was still waiting; a reply after the deadline, or to
-    /// a requester that was dropped, is discarded and counted. A reply with more bytes than its type allows fails the request, and this returns
-    /// false.
+    /// a requester that was dropped, is discarded and counted. A reply with more bytes than its
+    /// type allows fails the request, and this returns false.
     pub fn reply(mut self, reply: C::Reply) -> bool {
         let Some(request) = &self.request else { return false };
         // An actor's reply may stay in this process, where nothing limits it.
