@@ -11,11 +11,11 @@ use super::prepare::Prepared;
 use crate::error::StartError;
 use crate::observe::Event;
 use crate::shared::observers::Observers;
+use crate::shared::task_hooks::{Placed, TaskHooks};
 use crate::shared::{ServiceNode, Threads};
 use crate::supervise::execution::{Execution, Run};
 use crate::support::log;
 use crate::task::launch::Launch;
-use crate::task::service_task::{Placed, TaskHooks};
 use crate::topology::Setting;
 
 /// How a service is executed: the requested execution, and the execution that the system granted.

@@ -23,10 +23,10 @@ use crate::service::stand_in::{StandIn, StandInService};
 use crate::service::wiring::{Wired, Wiring};
 use crate::service::{Context, Life, Service, Supervised};
 use crate::shared::ServiceNode;
+use crate::shared::task_hooks::{Placed, PollHooks};
 use crate::supervise::execution::Execution;
 use crate::supervise::member::Member;
 use crate::task::launch::Launch;
-use crate::task::service_task::{Placed, PollHooks};
 
 /// A function that runs after all services have ended.
 pub(crate) type StopHook = Box<dyn FnOnce() -> SendFuture<()> + Send>;

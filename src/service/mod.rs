@@ -49,9 +49,9 @@ use crate::service::emit::traced::Passing;
 use crate::service::port::{
     Answers, Asks, EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn,
 };
+use crate::shared::task_hooks::TaskHooks;
 use crate::task::launch::Launch;
 use crate::task::run_tasks::RunTasks;
-use crate::task::service_task::TaskHooks;
 pub use runs::supervise;
 
 /// A part of a node that reads and emits messages. [`#[service]`](macro@crate::service) implements

@@ -4,8 +4,9 @@
 //! end, `observers` its observers and its health, `services` the states of its services, `topics`
 //! the topics and their publishers, `outside` the subscriptions outside the services, `threads` the
 //! threads that it started, `sinks` the threads that export its metrics and traces, `poll_mark` the
-//! words that its watchdog checks, and `handler_mark` the words for fast handlers. [`ServiceNode`]
-//! has what services use. Nothing here depends on a service's type, a link, or the driver.
+//! words that its watchdog checks, `task_hooks` what surrounds each poll of a service, and
+//! `handler_mark` the words for fast handlers. [`ServiceNode`] has what services use. Nothing here
+//! depends on a service's type, a link, or the driver.
 
 mod failure;
 mod handler_mark;
@@ -17,6 +18,7 @@ mod poll_mark;
 pub(crate) mod probe;
 mod services;
 mod sinks;
+pub(crate) mod task_hooks;
 mod threads;
 mod topics;
 

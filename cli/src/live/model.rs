@@ -11,8 +11,6 @@ use std::collections::{BTreeMap, HashMap};
 use mycelium::counters::LineView;
 use mycelium::observe::HealthState;
 
-use super::pairs::Edge;
-
 /// A node at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Node {
@@ -185,6 +183,25 @@ const DROPS: [&str; 7] =
 
 /// The name of the publisher and of the reader of a total of replaced lines.
 pub const OTHER: &str = "other";
+
+/// An open reader of a ring, as the lines of one process count it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// The topic, the publisher and the epoch of the ring.
+    pub ring: [String; 3],
+    /// The reader; in the publisher's process the node of readers that are in another one.
+    pub reader: String,
+    /// Whether the publisher is in another process.
+    pub is_remote: bool,
+    /// Whether the reader is in another process, and reads in shared memory.
+    pub is_in_memory: bool,
+    /// The sequence at which it joined.
+    pub joined_at: u64,
+    /// The number of messages since then.
+    pub offered: u64,
+    /// How many of them it took or did not get.
+    pub done: u64,
+}
 
 impl Node {
     /// Creates the node that these lines describe.

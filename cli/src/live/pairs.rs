@@ -7,25 +7,6 @@ use std::collections::HashMap;
 
 use super::model::{Node, add};
 
-/// An open reader of a ring, as the lines of one process count it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Edge {
-    /// The topic, the publisher and the epoch of the ring.
-    pub ring: [String; 3],
-    /// The reader; in the publisher's process the node of readers that are in another one.
-    pub reader: String,
-    /// Whether the publisher is in another process.
-    pub is_remote: bool,
-    /// Whether the reader is in another process, and reads in shared memory.
-    pub is_in_memory: bool,
-    /// The sequence at which it joined.
-    pub joined_at: u64,
-    /// The number of messages since then.
-    pub offered: u64,
-    /// How many of them it took or did not get.
-    pub done: u64,
-}
-
 /// Counts for each reader in the shared memory of a node what its own process has counted, if that
 /// is among `nodes`. Otherwise the reader is stale, and at most a whole ring waits for it.
 pub(super) fn pair(nodes: &mut [Node]) {
@@ -67,7 +48,7 @@ pub(super) fn pair(nodes: &mut [Node]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::model::{Input, Output};
+    use crate::live::model::{Edge, Input, Output};
 
     /// Returns the node of a publisher that has sent a thousand messages to a ring of 100 slots,
     /// and counts 10 of them as taken by the node `desk`.

@@ -10,7 +10,7 @@ use futures_util::future::{AbortRegistration, Abortable};
 use mycelium_executor::Executor;
 use mycelium_transports::local::{DeferredWakes, TaskBudget, poll_with};
 
-use crate::shared::PollMark;
+use super::PollMark;
 
 /// Hooks that run before and after each poll of a service.
 pub(crate) struct PollHooks {
