@@ -200,7 +200,8 @@ fn single_line(text: &str) -> String {
 
 /// Prints log lines to standard error: level `info` and above, or the lines that the environment
 /// variable `RUST_LOG` selects (`RUST_LOG=warn`, `RUST_LOG=mycelium=debug`). Colours are used only
-/// on a terminal.
+/// on a terminal. A line that cannot be written (a full disk, a closed pipe) is lost, and the
+/// program goes on.
 ///
 /// Sets a `tracing` subscriber. Returns `false`, and changes nothing, if the program has already
 /// set one, so a second call is harmless. Programs with other needs set their own subscriber. Needs
@@ -214,7 +215,7 @@ fn single_line(text: &str) -> String {
 pub fn init() -> bool {
     use std::io::IsTerminal;
 
-    let format = tracing_subscriber::fmt().with_env_filter(filter());
+    let format = tracing_subscriber::fmt().with_env_filter(filter()).log_internal_errors(false);
     format.with_ansi(io::stderr().is_terminal()).with_writer(io::stderr).try_init().is_ok()
 }
 
@@ -230,7 +231,7 @@ pub fn init() -> bool {
 /// ```
 #[cfg(feature = "json-logs")]
 pub fn init_json() -> bool {
-    let format = tracing_subscriber::fmt().with_env_filter(filter());
+    let format = tracing_subscriber::fmt().with_env_filter(filter()).log_internal_errors(false);
     let format = format.json().flatten_event(true).with_current_span(false).with_span_list(false);
     format.with_writer(io::stderr).try_init().is_ok()
 }

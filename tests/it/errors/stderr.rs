@@ -419,3 +419,14 @@ fn a_second_signal_is_the_deadline_and_the_error_says_so() {
     assert!(line.starts_with("mycelium ended: abandoned at the second signal: Deaf;"), "{line}");
     assert!(program.wait().unwrap().success());
 }
+
+#[cfg(all(target_os = "linux", feature = "logs"))]
+#[test]
+fn lines_that_cannot_be_written_change_nothing() {
+    for role in ["faulty", "faulty-with-logs"] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut program = in_role("errors::stderr::program_in_a_role");
+        program.env(ROLE, role).stdin(Stdio::null()).stdout(Stdio::null());
+        assert!(program.stderr(full).status().unwrap().success(), "{role}");
+    }
+}

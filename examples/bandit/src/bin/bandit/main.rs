@@ -11,7 +11,7 @@ mod observe;
 mod output;
 
 use std::{
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
     sync::Arc,
@@ -87,6 +87,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    // A line that cannot be written (a full disk, a closed pipe) is lost, and the run goes on.
+    let logs = logs.log_internal_errors(false);
     logs.with_ansi(io::stderr().is_terminal()).with_writer(io::stderr).init();
     let executor = match &cli.command {
         Some(Command::Bundled { run, .. } | Command::Member { run, .. }) => run.executor,
@@ -102,7 +104,7 @@ fn main() -> ExitCode {
         false => executors::run(executor, |executor| start(cli, executor)).flatten(),
     });
     done.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
+        let _ = writeln!(io::stderr(), "error: {error}");
         ExitCode::FAILURE
     })
 }
