@@ -160,6 +160,8 @@ fn the_reply_of_a_detached_request_does_not_stay() {
     assert_eq!(awaiting.detach(), Outcome::Failed(3));
 }
 
+type Change = fn(&mut Awaiting<(), (), u32>, &Replying<(), (), u32>);
+
 #[test]
 fn a_request_expires_unless_it_was_cancelled_detached_or_taken() {
     let mut slot = ReplySlot::<_, (), u32>::new(());
@@ -167,7 +169,7 @@ fn a_request_expires_unless_it_was_cancelled_detached_or_taken() {
     assert!(replying.expire(3).is_ok());
     assert_eq!(awaiting.outcome(), Outcome::Failed(3));
     drop(awaiting);
-    let changes: [fn(&mut Awaiting<(), (), u32>, &Replying<(), (), u32>); 3] = [
+    let changes: [Change; 3] = [
         |awaiting, _| _ = awaiting.cancel(),
         |awaiting, _| _ = awaiting.detach(),
         |_, replying| _ = replying.take(),
