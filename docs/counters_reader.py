@@ -55,6 +55,13 @@ def descriptors(process, name):
         sys.exit(f"no access to the descriptors of process {process}: {error.strerror}")
 
 
+def number_inside(process):
+    """The number of the process in its own namespace."""
+    with open(f"/proc/{process}/status") as status:
+        numbers = [line.split()[-1] for line in status if line.startswith("NSpid:")]
+    return int(numbers[0]) if numbers else process
+
+
 def mapped(process, name):
     for path in descriptors(process, name):
         try:
@@ -123,7 +130,9 @@ def main():
     if len(sys.argv) != 2 or not sys.argv[1].isdecimal():
         sys.exit(f"usage: {sys.argv[0]} PID")
     process = int(sys.argv[1])
-    regions = list(mapped(process, FIRST))
+    # A forked child has the descriptors of its parent.
+    inside = number_inside(process)
+    regions = [first for first in mapped(process, FIRST) if first[14] == inside]
     if not regions:
         sys.exit(f"process {process} has no counters")
     for number, first in enumerate(regions):

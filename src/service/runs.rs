@@ -13,8 +13,8 @@ use crate::supervise::{Held, Panic, caught};
 use crate::task::run_tasks::RunTasks;
 
 /// Runs a service until it ends or fails too often, or the node shuts down. The life is boxed,
-/// because a future stores its arguments twice.
-// Not `async fn`s, so that they store their arguments once.
+/// because it is large and is moved before the first poll.
+// Not an `async fn`, because that stores its arguments twice.
 #[expect(clippy::manual_async_fn, reason = "see above")]
 pub fn supervise<S: Service>(mut life: Box<Life<S>>) -> impl Future<Output = ()> + use<S> {
     async move {
@@ -26,7 +26,8 @@ pub fn supervise<S: Service>(mut life: Box<Life<S>>) -> impl Future<Output = ()>
 
 /// Runs the service again and again, until no run follows. The next run uses the same instance
 /// after an error, and a new instance after a panic or a stop.
-// One function, because each poll of the service passes through its states.
+// One function, because each poll of the service passes through its states; and not an `async fn`,
+// as above.
 #[expect(clippy::manual_async_fn, reason = "see above")]
 fn live<S: Service>(life: &mut Supervised<S>) -> impl Future<Output = ()> + use<'_, S> {
     async move {

@@ -71,7 +71,6 @@ pub(super) fn run(args: &Limits, topology: &Topology, format: Format) -> Result<
         sample.nodes.retain(|node| !nodes.unread().contains(&node.pid));
     }
     let problems = problems(args, &before, &first, &sample);
-    warn_of_stale(args, &sample);
     let printed = Printer::new(format).print(&sums(&sample));
     // A closed output does not hide the result.
     match problems.count() {
@@ -133,8 +132,14 @@ fn problems(args: &Limits, before: &Sample, first: &Sample, now: &Sample) -> Tab
             let of = format!("{topic} of {publisher} at {reader}");
             let losses = growth(node, &before, key, Input::losses);
             exceeds("messages dropped", of.clone(), losses, args.max_drops);
-            if let Some(percent) = fill(node, key, input).filter(|_| !input.is_stale) {
-                exceeds("percent of the ring wait", of.clone(), percent, args.max_depth);
+            match fill(node, key, input) {
+                Some(percent) if input.is_stale && percent > args.max_depth => warn(&format!(
+                    "the depth of {of} is not known: the counters of {reader} do not show it"
+                )),
+                Some(percent) if !input.is_stale => {
+                    exceeds("percent of the ring wait", of.clone(), percent, args.max_depth);
+                }
+                Some(_) | None => {}
             }
             let done = first.inputs.get(key).map_or(0, |first| first.done);
             let excess = done.saturating_sub(input.offered);
@@ -150,19 +155,6 @@ fn problems(args: &Limits, before: &Sample, first: &Sample, now: &Sample) -> Tab
         }
     }
     problems
-}
-
-/// Warns of readers whose depth is not known well enough for the limit.
-fn warn_of_stale(args: &Limits, sample: &Sample) {
-    for node in &sample.nodes {
-        for (key, input) in node.inputs.iter().filter(|(_, input)| input.is_stale) {
-            if fill(node, key, input).is_some_and(|percent| percent > args.max_depth) {
-                let (topic, publisher, reader) = key;
-                let of = format!("{topic} of {publisher} at {reader}");
-                warn(&format!("the depth of {of} is not known, as {reader} is not examined"));
-            }
-        }
-    }
 }
 
 /// Returns how much a value of a reader has grown.

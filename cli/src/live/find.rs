@@ -72,7 +72,7 @@ pub struct Nodes {
     ended: Vec<Node>,
     /// Why other counters could not be read.
     refused: Vec<String>,
-    /// The processes of those that are meant as far as is known.
+    /// The processes of those counters that are meant, as far as is known.
     unread: Vec<u32>,
     /// The names of nodes at the last read, by process and region.
     names: BTreeMap<(u32, u64), String>,

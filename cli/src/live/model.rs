@@ -33,7 +33,7 @@ pub struct Node {
     pub inputs: BTreeMap<(String, String, String), Input>,
     /// The links of the node, by the other node.
     pub links: BTreeMap<String, Link>,
-    /// The open readers, until the sides of each are [paired](super::pairs::pair).
+    /// The open readers, until the sides of each are paired: `pairs`.
     pub edges: Vec<Edge>,
 }
 
@@ -201,6 +201,8 @@ pub struct Edge {
     pub offered: u64,
     /// How many of them it took or did not get.
     pub done: u64,
+    /// How many of them it did not get, by reason.
+    pub dropped: BTreeMap<&'static str, u64>,
 }
 
 impl Node {
@@ -298,12 +300,11 @@ impl Node {
             let input = self.inputs.entry(key).or_default();
             let mut done = count(line, "taken");
             add(&mut input.taken, done);
-            for reason in DROPS {
-                let count = count(line, reason);
-                add(&mut done, count);
-                if count > 0 {
-                    add(input.dropped.entry(reason).or_default(), count);
-                }
+            let dropped: BTreeMap<_, _> =
+                DROPS.map(|reason| (reason, count(line, reason))).into_iter().collect();
+            for (reason, count) in dropped.iter().filter(|(_, count)| **count > 0) {
+                add(&mut done, *count);
+                add(input.dropped.entry(reason).or_default(), *count);
             }
             add(&mut input.done, done);
             add(&mut input.retained, count(line, "retained"));
@@ -330,6 +331,7 @@ impl Node {
                 joined_at,
                 offered,
                 done,
+                dropped,
             });
         }
         self.set_depths();

@@ -5,16 +5,15 @@
 
 use std::collections::HashMap;
 
-use super::model::{Node, add};
+use super::model::{Edge, Node, add};
 
 /// Counts for each reader in the shared memory of a node what its own process has counted, if that
 /// is among `nodes`. Otherwise the reader is stale, and at most a whole ring waits for it.
 pub(super) fn pair(nodes: &mut [Node]) {
-    let mut sequences: HashMap<(String, [String; 3]), Vec<u64>> = HashMap::new();
+    let mut readers: HashMap<(String, [String; 3]), Vec<Edge>> = HashMap::new();
     for node in nodes.iter_mut() {
         for edge in node.edges.extract_if(.., |edge| edge.is_remote) {
-            let reader = sequences.entry((node.name.clone(), edge.ring)).or_default();
-            reader.push(edge.joined_at.saturating_add(edge.done));
+            readers.entry((node.name.clone(), edge.ring.clone())).or_default().push(edge);
         }
     }
     for node in nodes {
@@ -26,18 +25,29 @@ pub(super) fn pair(nodes: &mut [Node]) {
             let Some(input) = node.inputs.get_mut(&key).filter(|_| edge.is_in_memory) else {
                 continue;
             };
-            let sequences = sequences.get(&(edge.reader, edge.ring));
+            let joined_at = edge.joined_at;
+            let done = |reader: &&Edge| {
+                reader.joined_at.saturating_add(reader.done).saturating_sub(joined_at)
+            };
             // The ring no longer has earlier messages. So a reader that is behind them drops
-            // messages, and does not hold up the publisher as one beside it may do.
+            // messages, and does not hold up the publisher as one beside it may do. Or the
+            // publisher is fast, and has sent a ring of messages since the reader was read.
             let oldest = edge.offered.saturating_sub(capacity);
-            let counts = sequences.into_iter().flatten();
-            let counts = counts.map(|sequence| sequence.saturating_sub(edge.joined_at));
-            let done = counts.filter(|done| *done >= oldest).min();
-            // A fast publisher may have sent a ring of messages since the reader was read.
-            input.is_stale |= done.is_none();
-            let done = done.unwrap_or(oldest);
-            let more = done.min(edge.offered).saturating_sub(edge.done);
-            add(&mut input.taken, more);
+            let readers = readers.get(&(edge.reader, edge.ring)).into_iter().flatten();
+            let reader = readers.filter(|reader| done(reader) >= oldest).min_by_key(done);
+            input.is_stale |= reader.is_none();
+            let done = reader.as_ref().map_or(oldest, done).min(edge.offered);
+            let more = done.saturating_sub(edge.done);
+            let mut taken = more;
+            for (reason, count) in reader.into_iter().flat_map(|reader| &reader.dropped) {
+                let before = edge.dropped.get(reason).copied().unwrap_or(0);
+                let dropped = count.saturating_sub(before).min(taken);
+                if dropped > 0 {
+                    add(input.dropped.entry(reason).or_default(), dropped);
+                }
+                taken -= dropped;
+            }
+            add(&mut input.taken, taken);
             add(&mut input.done, more);
             input.depth = input.depth.saturating_sub(more);
         }
@@ -48,12 +58,14 @@ pub(super) fn pair(nodes: &mut [Node]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::model::{Edge, Input, Output};
+    use crate::live::model::{Input, Output};
 
     /// Returns the node of a publisher that has sent a thousand messages to a ring of 100 slots,
-    /// and counts 10 of them as taken by the node `desk`.
+    /// and counts that the node `desk` took 9 and missed one.
     fn feed() -> Node {
-        let input = Input { offered: 1000, taken: 10, done: 10, depth: 990, ..Input::default() };
+        let dropped = [("overwritten", 1)].into();
+        let input =
+            Input { offered: 1000, taken: 9, dropped, done: 10, depth: 990, ..Input::default() };
         let output = Output { capacity: Some(100), ..Output::default() };
         Node {
             inputs: [(("t".into(), "P".into(), "desk".into()), input)].into(),
@@ -66,21 +78,22 @@ mod tests {
     fn edge(reader: &str, is_remote: bool, done: u64) -> Edge {
         let (ring, reader) = (["t", "P", "a"].map(str::to_owned), reader.to_owned());
         let is_in_memory = !is_remote;
-        Edge { ring, reader, is_remote, is_in_memory, joined_at: 0, offered: 1000, done }
+        let dropped = [("overwritten", done / 10)].into();
+        Edge { ring, reader, is_remote, is_in_memory, joined_at: 0, offered: 1000, done, dropped }
     }
 
     #[test]
     fn a_reader_is_where_its_own_process_says_or_at_most_a_ring_behind() {
-        for (done, depth, is_stale) in [
-            (None, 100, true),
-            (Some(vec![]), 100, true),
-            (Some(vec![970]), 30, false),
+        for (done, depth, dropped, is_stale) in [
+            (None, 100, 1, true),
+            (Some(vec![]), 100, 1, true),
+            (Some(vec![970]), 30, 97, false),
             // One that drops messages does not stand for one that holds up the publisher.
-            (Some(vec![970, 200]), 30, false),
-            (Some(vec![200]), 100, true),
+            (Some(vec![970, 200]), 30, 97, false),
+            (Some(vec![200]), 100, 1, true),
             // Its process may be read later, or lie.
-            (Some(vec![1070]), 0, false),
-            (Some(vec![u64::MAX]), 0, false),
+            (Some(vec![1070]), 0, 107, false),
+            (Some(vec![u64::MAX]), 0, 991, false),
         ] {
             let desk = done.clone().map(|done| Node {
                 name: "desk".into(),
@@ -90,8 +103,8 @@ mod tests {
             let mut nodes: Vec<Node> = std::iter::once(feed()).chain(desk).collect();
             pair(&mut nodes);
             let input = nodes[0].inputs.values().next().unwrap();
-            let expected = (depth, 1000 - depth, 1000 - depth, is_stale);
-            let found = (input.depth, input.done, input.taken, input.is_stale);
+            let expected = (depth, 1000 - depth, 1000 - depth - dropped, dropped, is_stale);
+            let found = (input.depth, input.done, input.taken, input.drops(), input.is_stale);
             assert_eq!(found, expected, "{done:?}");
             assert_eq!(nodes[0].outputs.values().next().unwrap().depth, depth);
         }

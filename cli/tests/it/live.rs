@@ -219,7 +219,8 @@ fn a_reader_in_shared_memory_is_as_its_own_process_counts_it() {
     assert_eq!((&row["depth"], &row["rate"]), (&0.into(), &0.0.into()), "{row}");
     let row = reads(&one).expect("a row");
     assert_eq!((&row["state"], &row["rate"]), (&"stale".into(), &Value::Null), "{row}");
-    run(&[&limit[..], &one].concat()).expect(0);
+    let ended = run(&[&limit[..], &one].concat()).expect(0);
+    assert!(ended.err.contains("is not known"), "{}", ended.err);
 }
 
 #[test]

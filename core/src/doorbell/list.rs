@@ -265,7 +265,7 @@ impl<const N: usize, G: Growth> WaiterList<N, G> {
     }
 
     /// Calls `with` with the block of a registered task, and its place.
-    // Two calls, because the compiler makes the frequent one short.
+    // A call for each case, because the one for the first block then becomes short.
     #[inline(always)]
     fn in_block<R>(&self, key: &Key, with: impl Fn(Block<'_>, usize) -> R) -> R {
         if key.0 < N { with(self.block(0), key.0) } else { with(self.further_block(key), key.0) }
@@ -310,6 +310,7 @@ impl<const N: usize, G: Growth> WaiterList<N, G> {
         self.wake_next()
     }
 
+    /// Does the same as [`wake_one`](Self::wake_one) in all cases.
     #[cold]
     fn wake_next(&self) -> bool {
         let starving = self.has_starving();

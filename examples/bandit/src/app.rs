@@ -9,7 +9,7 @@ use mycelium::error::StartError;
 use mycelium::observe::Report;
 use mycelium::overview::Description;
 use mycelium::{
-    Builder, Node, Result, Running, Topology,
+    Builder, Error, Node, Result, Running, Topology,
     counters::{Kind, Latency, Metric, MetricValue},
 };
 use mycelium_executor::{Address, Executor};
@@ -194,6 +194,9 @@ pub fn bundle(options: &Options, hosts: &[String]) -> Result<Vec<(String, Vec<St
     let recorder = topology.recorder().map(|(node, _)| node);
     let nodes = topology.nodes_of(hosts)?.into_iter().filter(|node| Some(*node) != recorder);
     let nodes: Vec<String> = nodes.map(str::to_owned).collect();
+    if nodes.is_empty() {
+        return Err(Error::msg("the topology has no node: expected one `[node.NAME]` a process"));
+    }
     let mut bundle = Vec::new();
     for node in &nodes {
         options.member = Some(Member { node: node.clone(), ..member.clone() });

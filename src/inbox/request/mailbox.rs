@@ -356,6 +356,16 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_was_told_has_no_deadline_any_more() {
+        let (mailbox, mut requester) = pair();
+        let (mut taker, within) = (mailbox.taker(), Duration::from_secs(1));
+        requester.request(Ask { value: 1 }).within(within).tell().await.unwrap();
+        tokio::time::advance(within).await;
+        let asked = taker.try_recv().unwrap().accept(0).unwrap();
+        assert_eq!((asked.time_left(), asked.is_cancelled()), (u64::MAX, false));
+    }
+
     #[tokio::test]
     async fn a_request_without_a_deadline_follows_one_that_had() {
         let (mailbox, mut requester) = pair();

@@ -281,7 +281,7 @@ pub fn poll_with<R>(
     poll: impl FnOnce() -> R,
 ) -> R {
     let result = poll_as_current(budget, poll);
-    budget.end_poll(|| ring_each(wakes, |wakes| wakes.wake()));
+    budget.end_poll(|| ring_each(wakes, DeferredWakes::wake));
     result
 }
 
@@ -454,7 +454,7 @@ fn ring_room(publishers: &[Arc<PublisherState>]) {
 }
 
 /// Wakes those of the publishers whose messages were taken since the last call.
-// Not inlined for the same reason.
+// Not inlined, for the same reason as `ring_room`.
 #[inline(never)]
 fn ring_touched(touched: &Touched, publishers: &[Arc<PublisherState>]) {
     ring_each(touched.take(), |(_, number)| {
@@ -465,6 +465,7 @@ fn ring_touched(touched: &Touched, publishers: &[Arc<PublisherState>]) {
 }
 
 /// Wakes all readers.
+// Not inlined, for the same reason as `ring_room`.
 #[inline(never)]
 fn ring_readers(readers: &[ReaderEntry]) {
     ring_each(readers, ReaderEntry::ring);

@@ -11,7 +11,7 @@ mod observe;
 mod output;
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     path::PathBuf,
     process::ExitCode,
     sync::Arc,
@@ -27,7 +27,7 @@ use executors::ExecutorKind;
 use load::LoadArgs;
 use mycelium::{Error, Result};
 use mycelium_executor::Executor;
-use output::{say, user_error};
+use output::{say, tell, user_error};
 use signal_hook::consts::SIGXFSZ;
 use tracing_subscriber::EnvFilter;
 
@@ -104,7 +104,7 @@ fn main() -> ExitCode {
         false => executors::run(executor, |executor| start(cli, executor)).flatten(),
     });
     done.unwrap_or_else(|error| {
-        let _ = writeln!(io::stderr(), "error: {error}");
+        tell(&format!("error: {error}"));
         ExitCode::FAILURE
     })
 }
