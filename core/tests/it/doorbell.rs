@@ -223,3 +223,30 @@ fn all_others_are_rung_if_a_waker_panics() {
     // More than the first block and one more have.
     check(&GrowingWaiterList::growing(), if cfg!(miri) { 17 } else { 85 });
 }
+
+/// A ring that finds one sleeping task moves the turn as any other ring does, unless a task
+/// starves.
+#[test]
+fn a_ring_of_the_only_sleeper_keeps_the_order() {
+    let list = WaiterList::<3>::new();
+    let [first, second, third] = [(); 3].map(|()| (does(|_| {}), list.register().unwrap()));
+    let park = |(task, key): &(Arc<Does>, _)| list.park(key, &Waker::from(task.clone()));
+    let rings = |times: [usize; 3]| {
+        list.announce_and_ring();
+        assert_eq!([&first, &second, &third].map(|(task, _)| task.times()), times);
+    };
+    park(&first);
+    rings([1, 0, 0]);
+    park(&first);
+    park(&second);
+    rings([1, 1, 0]);
+    rings([2, 1, 0]);
+
+    list.starve(&first.1);
+    park(&third);
+    rings([2, 1, 1]);
+    list.relieve(&first.1);
+    park(&first);
+    park(&third);
+    rings([2, 1, 2]);
+}
