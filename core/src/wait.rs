@@ -32,7 +32,8 @@ impl WaitStrategy {
 /// [`SpinWait::reset`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SpinWait {
-    strategy: WaitStrategy,
+    /// The number of spins before it parks; `usize::MAX`: it never parks.
+    limit: usize,
     /// The number of spins in this wait; `usize::MAX` once it parked.
     spun: usize,
 }
@@ -52,7 +53,7 @@ impl SpinWait {
     /// Creates the state of a wait with a strategy.
     #[must_use]
     pub fn new(strategy: WaitStrategy) -> SpinWait {
-        SpinWait { strategy, spun: 0 }
+        SpinWait::resumed(strategy, 0)
     }
 
     /// Creates the state of a wait that has spun this many times, as [`spun`](SpinWait::spun) says.
@@ -60,7 +61,12 @@ impl SpinWait {
     #[inline]
     #[must_use]
     pub fn resumed(strategy: WaitStrategy, spun: usize) -> SpinWait {
-        SpinWait { strategy, spun }
+        let limit = match strategy {
+            WaitStrategy::Spin => usize::MAX,
+            WaitStrategy::SpinThenPark(spins) => spins,
+            WaitStrategy::Park => 0,
+        };
+        SpinWait { limit, spun }
     }
 
     /// Returns the number of spins in this wait; `usize::MAX` once it parked.
@@ -71,10 +77,14 @@ impl SpinWait {
         self.spun
     }
 
-    /// Returns the strategy.
+    /// Returns the strategy: `Park` in place of 0 spins, `Spin` in place of `usize::MAX`.
     #[must_use]
     pub fn strategy(&self) -> WaitStrategy {
-        self.strategy
+        match self.limit {
+            0 => WaitStrategy::Park,
+            usize::MAX => WaitStrategy::Spin,
+            spins => WaitStrategy::SpinThenPark(spins),
+        }
     }
 
     /// Resets the state for a new wait.
@@ -87,10 +97,9 @@ impl SpinWait {
     /// times.
     #[inline]
     pub fn spin<R>(&mut self, most: usize, mut check: impl FnMut() -> Option<R>) -> SpinResult<R> {
-        let left = match self.strategy {
-            WaitStrategy::Spin => usize::MAX,
-            WaitStrategy::SpinThenPark(spins) => spins.saturating_sub(self.spun),
-            WaitStrategy::Park => 0,
+        let left = match self.limit {
+            usize::MAX => usize::MAX,
+            limit => limit.saturating_sub(self.spun),
         };
         let spins = left.min(most);
         for _ in 0..spins {

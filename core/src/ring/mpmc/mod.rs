@@ -87,6 +87,7 @@ pub use ends::{Consumer, Grant, Producer};
 /// # Ok::<(), PushError<u32>>(())
 /// ```
 #[derive(Debug)]
+#[repr(C)]
 pub struct Mpmc<T, S: Storage<Slot = Slot<T>>, L = Padded> {
     indices: Indices<L>,
     slots: S,
