@@ -1,7 +1,6 @@
 //! The context of an actor's handlers: time, timers, children, watches, requests and logs.
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
 use std::pin::pin;
 use std::sync::Arc;
@@ -29,8 +28,7 @@ use crate::support::log;
 
 impl<A: Actor> ActorContext<A> {
     pub(super) fn new(cell: Arc<dyn SetCell>) -> ActorContext<A> {
-        let (timers, children) = (None, BTreeMap::new());
-        ActorContext { cell, timers, children, handled: 0, taken: 0 }
+        ActorContext { cell, timers: None, children: None, handled: 0, taken: 0 }
     }
 
     /// Adds the number of messages handled since the last call to the counters.
@@ -100,14 +98,14 @@ impl<A: Actor> ActorContext<A> {
         let parent: Arc<dyn AnyCell> = self.cell.clone();
         let builder = ActorBuilder::new(self.cell.set(), Some(parent), factory);
         let child = set(builder).spawn()?;
-        self.children.insert(child.id(), child.any());
+        self.children.get_or_insert_default().insert(child.id(), child.any());
         Ok(child)
     }
 
     /// Returns the number of living children.
     #[must_use]
     pub fn children(&self) -> usize {
-        self.children.len()
+        self.children.as_ref().map_or(0, |children| children.len())
     }
 
     /// Watches another actor: when it ends, this actor's hook `gone` is called, once for each

@@ -173,8 +173,8 @@ pub enum OnError {
 // of an actor that has slept for long loads each of its cache lines.
 #[repr(C)]
 pub struct ActorContext<A: Actor> {
-    /// The living children, in the order in which they were spawned.
-    pub(super) children: BTreeMap<u64, Arc<dyn AnyCell>>,
+    /// The living children, in the order in which they were spawned; created with the first one.
+    pub(super) children: Option<Box<BTreeMap<u64, Arc<dyn AnyCell>>>>,
     pub(super) cell: Arc<dyn SetCell>,
     /// Created with the first timer. Never locked: the mutex only makes the context `Sync`, so that
     /// a future that holds a `&ActorContext` can move between threads.
@@ -231,13 +231,21 @@ impl Restarts {
     }
 }
 
+/// What decides when the first run of an actor begins.
+pub(super) enum First {
+    /// The actor's place under its supervisor, which also decides about later runs.
+    Supervised(Box<Member>),
+    /// The end of this actor.
+    After(Arc<dyn AnyCell>),
+}
+
 /// The *life* of an actor: the state of its task, from its spawn to its end.
 #[repr(C)]
 pub struct ActorLife<A: Actor, Q: Queue> {
     pub(super) maker: Box<dyn Maker<A>>,
     pub(super) restarts: Restarts,
-    /// The actor's place under its supervisor, if it has one. `None` once the actor runs.
-    pub(super) member: Option<Box<Member>>,
+    /// What decides when the first run begins, if anything does. `None` once the actor runs.
+    pub(super) first: Option<Box<First>>,
     pub(super) is_supervised: bool,
     /// Whether the end was reported.
     pub(super) has_ended: bool,

@@ -88,7 +88,7 @@ async fn record<A: Actor, Q: Queue>(mut life: ActorLife<A, Q>, kept: Arc<Record<
     let lived = {
         let cell = life.cell.clone();
         let living = pin!(life.record(&kept));
-        attended(cell, living).await
+        attended(&cell.core, living).await
     };
     life.finish(lived.unwrap_or(ActorEnd::Abandoned)).await;
 }

@@ -61,27 +61,30 @@ pub(crate) enum Control {
 }
 
 /// The part of an actor's cell that does not depend on its type.
+//
+// What each message uses comes first, in one cache line.
+#[repr(C)]
 pub(crate) struct Core {
+    pub(crate) kind: Arc<ActorKind>,
+    control: AtomicU32,
+    /// The number of ticks of the clock of keyed actors in which the actor has handled nothing.
+    quiet: AtomicU8,
+    pub(crate) when_full: WhenFull,
+    /// The number of strong references.
+    refs: AtomicUsize,
+    /// The waker of the task. It stays after a wake, so the task replaces it only if its waker
+    /// changes.
+    waker: Mutex<Option<Waker>>,
+    /// The number of the actor that this actor asks through its context; 0 if it asks none.
+    pub(crate) asks: AtomicU64,
     pub(crate) id: u64,
     pub(crate) name: Option<Arc<str>>,
-    pub(crate) kind: Arc<ActorKind>,
     /// The state of the mailbox for requesters, made with the first request.
     mailbox: OnceLock<Arc<MailboxState>>,
-    pub(crate) when_full: WhenFull,
     /// Asks the actor on behalf of another node.
     pub(crate) answer: AnswerCall,
     /// The actor's index in the list of living actors.
     pub(crate) place: AtomicUsize,
-    control: AtomicU32,
-    /// The number of ticks of the clock of keyed actors in which the actor has handled nothing.
-    quiet: AtomicU8,
-    /// The waker of the task. It stays after a wake, so the task replaces it only if its waker
-    /// changes.
-    waker: Mutex<Option<Waker>>,
-    /// The number of strong references.
-    refs: AtomicUsize,
-    /// The number of the actor that this actor asks through its context; 0 if it asks none.
-    pub(crate) asks: AtomicU64,
     /// Notified when a bit of the control word is set that a task waits for.
     ending: Event,
     rare: Mutex<Rare>,

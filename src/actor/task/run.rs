@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::ptr;
@@ -16,7 +16,9 @@ use mycelium_core::Code;
 use mycelium_core::channel::{Queue, QueueReceiver};
 use mycelium_transports::counters::ActorValue;
 
-use crate::actor::life::{Actor, ActorContext, ActorLife, Maker, OnError, Restarts, exclusive};
+use crate::actor::life::{
+    Actor, ActorContext, ActorLife, First, Maker, OnError, Restarts, exclusive,
+};
 use crate::actor::set::cell::Cell;
 use crate::actor::set::core::{Control, Core, Relation};
 use crate::actor::set::traces::ActorTraces;
@@ -29,27 +31,57 @@ use crate::support::log;
 /// The number of messages after which the task yields.
 const BUDGET: u32 = 64;
 
-/// Runs an actor until it ends. Not an `async fn`, because it would store the actor twice.
+/// Runs an actor again and again, until it ends. Not an `async fn`, because it would store the actor
+/// twice.
 #[expect(clippy::manual_async_fn, reason = "see above")]
 pub fn run_actor<A: Actor, Q: Queue>(
     mut life: ActorLife<A, Q>,
 ) -> impl Future<Output = ()> + use<A, Q> {
     async move {
-        let lived = {
-            let cell = life.cell.clone();
-            let living = pin!(life.live());
-            attended(cell, living).await
+        let (cell, mut instance, mut failures) = (life.cell.clone(), Held(None), None);
+        let lived = 'lived: {
+            if life.first.is_some() {
+                let begun = Box::pin(life.begin());
+                match attended(&cell.core, begun).await {
+                    Some(None) => {}
+                    ended => break 'lived ended.flatten(),
+                }
+            }
+            loop {
+                let ran = {
+                    let run = AssertUnwindSafe(life.handle_all(&mut instance.0)).catch_unwind();
+                    attended(&cell.core, pin!(run)).await
+                };
+                let failure = match ran.map(|ran| life.outcome(&mut instance.0, ran)) {
+                    None => break None,
+                    Some(Ok(end)) => {
+                        life.drop_instance(instance.0.take());
+                        break Some(end);
+                    }
+                    Some(Err(failure)) => failure,
+                };
+                let failures = failures.get_or_insert_default();
+                let restart = Box::pin(life.restart_or_end(&mut instance.0, failures, failure));
+                match attended(&cell.core, restart).await {
+                    Some(None) => {}
+                    ended => break ended.flatten(),
+                }
+            }
         };
-        life.stop_children().await;
+        drop(instance);
+        if life.context.children.is_some() {
+            Box::pin(life.stop_children()).await;
+        }
         life.finish(lived.unwrap_or(ActorEnd::Abandoned)).await;
     }
 }
 
-/// Polls a life, also when the control word changes. Returns `None` if the actor is abandoned.
-pub(crate) fn attended<M: Mail, Q: Queue, F: Future>(
-    cell: Arc<Cell<M, Q>>,
-    mut living: Pin<&mut F>,
-) -> impl Future<Output = Option<F::Output>> {
+/// Polls a part of a life, also when the control word changes. Returns `None` if the actor is
+/// abandoned.
+pub(crate) fn attended<P: DerefMut<Target: Future>>(
+    core: &Core,
+    mut living: Pin<P>,
+) -> impl Future<Output = Option<<P::Target as Future>::Output>> {
     // No waker's.
     let mut registered = (0, 0);
     poll_fn(move |context| {
@@ -58,10 +90,10 @@ pub(crate) fn attended<M: Mail, Q: Queue, F: Future>(
         let waker = context.waker();
         let identity = (waker.data().addr(), ptr::from_ref(waker.vtable()).addr());
         if registered != identity {
-            cell.core.register(waker);
+            core.register(waker);
             registered = identity;
         }
-        if cell.core.is_killed() {
+        if core.is_killed() {
             return Poll::Ready(None);
         }
         living.as_mut().poll(context).map(Some)
@@ -102,17 +134,21 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     pub(crate) fn new(
         cell: Arc<Cell<A::Mail, Q>>,
         receiver: Q::Receiver<A::Mail>,
-        maker: Box<dyn Maker<A>>,
+        mut maker: Box<dyn Maker<A>>,
         restarts: Restarts,
         member: Option<Box<Member>>,
     ) -> ActorLife<A, Q> {
         let context = ActorContext::new(cell.clone());
         let traces = cell.set.tracer.clone().map(|tracer| ActorTraces::new(tracer, &cell.core));
         let is_supervised = member.is_some();
+        let first = match member {
+            Some(member) => Some(First::Supervised(member)),
+            None => maker.predecessor().map(First::After),
+        };
         ActorLife {
             maker,
             restarts,
-            member,
+            first: first.map(Box::new),
             is_supervised,
             has_ended: false,
             context,
@@ -124,37 +160,13 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// Runs the actor again and again, until it ends.
-    #[expect(clippy::manual_async_fn, reason = "see `run_actor`")]
-    fn live(&mut self) -> impl Future<Output = ActorEnd> + use<'_, A, Q> {
-        async move {
-            if let Some(member) = self.member.take() {
-                return Box::pin(self.live_supervised(member)).await;
-            }
-            if let Some(before) = self.maker.predecessor() {
-                Box::pin(async move { before.core().ended().await }).await;
-            }
-            let mut failures = None;
-            let mut instance = Held(None);
-            loop {
-                let failure = match self.attempt(&mut instance.0).await {
-                    Ok(end) => {
-                        self.drop_instance(instance.0.take());
-                        return end;
-                    }
-                    Err(failure) => failure,
-                };
-                let failures = failures.get_or_insert_default();
-                let restart = Box::pin(async {
-                    let ControlFlow::Break(end) = self.restart(failures, failure).await else {
-                        return None;
-                    };
-                    self.stop_instance(instance.0.take()).await;
-                    Some(Box::new(end))
-                });
-                if let Some(end) = restart.await {
-                    return *end;
-                }
+    /// Waits until the first run may begin. Returns the end of the actor if a supervisor has run it.
+    async fn begin(&mut self) -> Option<ActorEnd> {
+        match *self.first.take()? {
+            First::Supervised(member) => Some(self.live_supervised(member).await),
+            First::After(before) => {
+                before.core().ended().await;
+                None
             }
         }
     }
@@ -174,6 +186,18 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             exclusive(timers).clear();
         }
         self.stop_children().await;
+    }
+
+    /// Waits for the restart after a failure. Returns the end of the actor if it ends instead.
+    async fn restart_or_end(
+        &mut self,
+        instance: &mut Option<A>,
+        failures: &mut Box<Failures>,
+        failure: Failure,
+    ) -> Option<ActorEnd> {
+        let ControlFlow::Break(end) = self.restart(failures, failure).await else { return None };
+        self.stop_instance(instance.take()).await;
+        Some(end)
     }
 
     /// Waits for the restart after a failure. `Break` if the actor ends instead.
@@ -236,38 +260,24 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         .await
     }
 
-    /// Runs the actor once. The next run uses the same instance after an error, and a new instance
-    /// after a panic.
-    #[expect(clippy::manual_async_fn, reason = "see `run_actor`")]
-    pub(crate) fn attempt<'a>(
-        &'a mut self,
-        instance: &'a mut Option<A>,
-    ) -> impl Future<Output = Result<ActorEnd, Failure>> + use<'a, A, Q> {
-        async move {
-            if let Err(panic) = self.make(instance) {
-                return self.outcome(Err(panic));
-            }
-            let actor = instance.as_mut().expect("it was made");
-            let ran = AssertUnwindSafe(self.handle_all(actor)).catch_unwind().await;
-            if ran.is_err() {
-                self.end_handling(true);
-                self.drop_instance(instance.take());
-            }
-            self.flush();
-            self.outcome(ran)
-        }
+    /// Runs the actor once.
+    pub(crate) async fn attempt(&mut self, instance: &mut Option<A>) -> Result<ActorEnd, Failure> {
+        let ran = AssertUnwindSafe(self.handle_all(instance)).catch_unwind().await;
+        self.outcome(instance, ran)
     }
 
-    /// Creates an instance, unless the last run left one.
-    fn make(&mut self, instance: &mut Option<A>) -> Result<(), Panic> {
-        if instance.is_none() {
-            *instance = Some(catch_unwind(AssertUnwindSafe(|| self.maker.make()))?);
+    /// Ends a run. The next run uses the same instance after an error, and a new instance after a
+    /// panic. Returns the end of the actor, or why it has failed.
+    fn outcome(
+        &mut self,
+        instance: &mut Option<A>,
+        ran: Result<Result<ActorEnd, Failure>, Panic>,
+    ) -> Result<ActorEnd, Failure> {
+        if ran.is_err() {
+            self.end_handling(true);
+            self.drop_instance(instance.take());
         }
-        Ok(())
-    }
-
-    /// Counts the error or the panic of a run. Returns the end of the actor, or why it has failed.
-    fn outcome(&self, ran: Result<Result<ActorEnd, Failure>, Panic>) -> Result<ActorEnd, Failure> {
+        self.flush();
         match ran {
             Ok(Ok(end)) => Ok(end),
             Ok(Err(failure)) => {
@@ -284,13 +294,15 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// Runs the instance from `started` to `stopped`.
+    /// Runs an instance from `started` to `stopped`: the one that the last run has left, or a new
+    /// one.
     #[expect(clippy::manual_async_fn, reason = "see `run_actor`")]
     fn handle_all<'a>(
         &'a mut self,
-        actor: &'a mut A,
+        instance: &'a mut Option<A>,
     ) -> impl Future<Output = Result<ActorEnd, Failure>> + use<'a, A, Q> {
         async move {
+            let actor = instance.get_or_insert_with(|| self.maker.make());
             let done = actor.call_started(&mut self.context).await;
             self.judge_start(actor, done)?;
             loop {
@@ -307,7 +319,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
                 self.judge(actor, done)?;
             }
             self.flush();
-            if !self.context.children.is_empty() {
+            if self.context.children.is_some() {
                 Box::pin(self.stop_children()).await;
             }
             self.call_stopped(actor).await;
@@ -389,7 +401,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             Relation::Watching => return Ok(actor.call_gone(gone, &mut self.context).await),
             // A child of an earlier run is not in the list: it was stopped at the restart, or
             // failed at the same time.
-            Relation::Parent => ("child", self.context.children.remove(&gone.id).is_some()),
+            Relation::Parent => ("child", self.forget_child(gone.id)),
             Relation::Linked => ("linked actor", true),
         };
         if !is_concerned || !gone.end.is_failure() {
@@ -484,7 +496,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             None => false,
         };
         let is_idle = self.since_yield == 0
-            && context.children.is_empty()
+            && context.children() == 0
             && !has_timers
             && self.receiver.is_empty();
         self.core().decide_passivation(is_idle);
@@ -519,9 +531,15 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         let _ = self;
     }
 
+    /// Removes a child that has ended. Returns whether the child was one of this run.
+    fn forget_child(&mut self, id: u64) -> bool {
+        self.context.children.as_mut().is_some_and(|children| children.remove(&id).is_some())
+    }
+
     /// Ends the children, the last one first.
     pub(crate) async fn stop_children(&mut self) {
-        while let Some((_, child)) = self.context.children.pop_last() {
+        while let Some(children) = &mut self.context.children {
+            let Some((_, child)) = children.pop_last() else { return };
             match self.is_draining {
                 true => child.core().drain(),
                 false => child.core().stop(),
