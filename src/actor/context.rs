@@ -10,7 +10,6 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use mycelium_core::channel::{Mpsc, Queue};
 use mycelium_executor::Executor;
-use mycelium_transports::counters::ActorValue;
 
 use super::actors::Actors;
 use super::asking::{Asking, Asks};
@@ -29,14 +28,6 @@ use crate::support::log;
 impl<A: Actor> ActorContext<A> {
     pub(super) fn new(cell: Arc<dyn SetCell>) -> ActorContext<A> {
         ActorContext { cell, timers: None, children: None, handled: 0, taken: 0 }
-    }
-
-    /// Adds the number of messages handled since the last call to the counters.
-    pub(super) fn flush(&mut self) {
-        if self.handled != 0 {
-            self.cell.core().kind.line.count_many(ActorValue::Handled, self.handled);
-            self.taken += std::mem::take(&mut self.handled);
-        }
     }
 
     /// Returns the actor's number, which is unique in this process.

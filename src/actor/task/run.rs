@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::mem;
 use std::ops::{ControlFlow, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -569,8 +570,13 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
+    /// Adds the number of messages handled since the last call to the counters.
     pub(crate) fn flush(&mut self) {
-        self.context.flush();
+        let context = &mut self.context;
+        if context.handled != 0 {
+            self.cell.core.kind.line.count_many(ActorValue::Handled, context.handled);
+            context.taken += mem::take(&mut context.handled);
+        }
     }
 
     /// Ends the span of the last message: later actions do not belong to it.
