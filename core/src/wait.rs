@@ -14,6 +14,7 @@ pub enum WaitStrategy {
     /// executor never idles.
     Spin,
     /// Spins this many times, spread over polls of up to [`WaitStrategy::SPINS`] spins, then parks.
+    /// 0 is `Park`, and `usize::MAX` is `Spin`.
     SpinThenPark(usize),
     /// Parks at once. A waiting task uses no processor time.
     #[default]
@@ -121,4 +122,26 @@ impl SpinWait {
 #[inline]
 pub fn pause() {
     crate::sync::pause();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_no_spins_parks_and_one_of_all_spins_never_does() {
+        for (given, kept) in [
+            (WaitStrategy::Park, WaitStrategy::Park),
+            (WaitStrategy::Spin, WaitStrategy::Spin),
+            (WaitStrategy::SpinThenPark(7), WaitStrategy::SpinThenPark(7)),
+            (WaitStrategy::SpinThenPark(0), WaitStrategy::Park),
+            (WaitStrategy::SpinThenPark(usize::MAX), WaitStrategy::Spin),
+        ] {
+            assert_eq!(SpinWait::new(given).strategy(), kept);
+            // A wait that has parked once parks at once, unless it always spins.
+            let mut parked = SpinWait::resumed(given, usize::MAX);
+            let parks = parked.spin(1, || None::<()>) == SpinResult::Park;
+            assert_eq!(parks, kept != WaitStrategy::Spin);
+        }
+    }
 }

@@ -20,18 +20,17 @@ pub struct ChannelWaiters<S, R> {
 
 /// One side of a channel.
 #[derive(Debug)]
-#[repr(C)]
 pub struct Side<W> {
+    waiters: W,
     /// The number of ends of this side, if it may have several.
     ends: AtomicUsize,
     may_abort: AtomicUsize,
-    waiters: W,
 }
 
 impl<W> Side<W> {
     const_unless_loom! {
         pub(super) const fn new(waiters: W) -> Side<W> {
-            Side { ends: AtomicUsize::new(0), may_abort: AtomicUsize::new(0), waiters }
+            Side { waiters, ends: AtomicUsize::new(0), may_abort: AtomicUsize::new(0) }
         }
     }
 

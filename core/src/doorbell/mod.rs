@@ -98,15 +98,12 @@ pub fn announce() {
 /// bell.ring();
 /// assert!(!bell.is_parked());
 /// ```
-//
-// What each wait uses is at the end, next to what follows the bell.
 #[derive(Debug, Default)]
-#[repr(C)]
 pub struct Doorbell {
+    kept: KeptWaker,
+    spare: SpareWaker,
     /// Whether a task is registered ([`Waiters`]).
     taken: AtomicUsize,
-    spare: SpareWaker,
-    kept: KeptWaker,
 }
 
 impl Doorbell {
@@ -114,7 +111,7 @@ impl Doorbell {
         /// Creates a bell without a waiter.
         #[must_use]
         pub const fn new() -> Doorbell {
-            Doorbell { taken: AtomicUsize::new(0), spare: SpareWaker::new(), kept: KeptWaker::new() }
+            Doorbell { kept: KeptWaker::new(), spare: SpareWaker::new(), taken: AtomicUsize::new(0) }
         }
     }
 

@@ -87,7 +87,6 @@ pub use ends::{Consumer, Grant, Producer};
 /// # Ok::<(), PushError<u32>>(())
 /// ```
 #[derive(Debug)]
-#[repr(C)]
 pub struct Mpmc<T, S: Storage<Slot = Slot<T>>, L = Padded> {
     indices: Indices<L>,
     slots: S,
