@@ -11,7 +11,7 @@ use mycelium_executor::Executor;
 use mycelium_transports::local::poll_traced;
 
 use super::answer::answer;
-use super::life::{Actor, ActorLife, Maker, Restarts};
+use super::life::{Actor, ActorLife, Beginning, Maker, Restarts};
 use super::reference::ActorRef;
 use super::set::Set;
 use super::set::cell::Cell;
@@ -150,11 +150,12 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
         let executor = self.settings.executor.as_ref().unwrap_or(&set.executor);
         let (sender, receiver) = Q::bounded::<A::Mail>(self.settings.capacity)
             .map_err(|error| SpawnActorError::Capacity { actor: A::NAME, error })?;
-        let member = match self.settings.supervisor {
+        let beginning = match self.settings.supervisor {
             None => None,
             Some(supervisor) => {
                 let member = set.member(supervisor, restarts.limits(&set).cloned());
-                Some(member.ok_or(SpawnActorError::ShuttingDown { actor: A::NAME })?)
+                let member = member.ok_or(SpawnActorError::ShuttingDown { actor: A::NAME })?;
+                Some(Beginning::Supervised(member))
             }
         };
         let (further, when_full) = (sender.try_clone(), self.settings.when_full);
@@ -172,7 +173,7 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
         if let Some(parent) = parent {
             cell.core.watch(parent, Relation::Parent);
         }
-        let life = ActorLife::new(cell, receiver, maker, restarts, member);
+        let life = ActorLife::new(cell, receiver, maker, restarts, beginning);
         launch(&**executor, life, task)?;
         Ok(reference)
     }

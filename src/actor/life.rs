@@ -174,6 +174,7 @@ pub enum OnError {
 #[repr(C)]
 pub struct ActorContext<A: Actor> {
     /// The living children, in the order in which they were spawned; created with the first one.
+    #[expect(clippy::box_collection, reason = "few actors have children: one word is enough")]
     pub(super) children: Option<Box<BTreeMap<u64, Arc<dyn AnyCell>>>>,
     pub(super) cell: Arc<dyn SetCell>,
     /// Created with the first timer. Never locked: the mutex only makes the context `Sync`, so that
@@ -193,11 +194,6 @@ pub(super) fn exclusive<T>(mutex: &mut Mutex<T>) -> &mut T {
 /// Creates the instances of an actor. For most actors it is a factory.
 pub(crate) trait Maker<A>: Send {
     fn make(&mut self) -> A;
-
-    /// Returns the actor that must end before this one begins, if any.
-    fn predecessor(&mut self) -> Option<Arc<dyn AnyCell>> {
-        None
-    }
 
     /// Called when the actor has ended, before others learn of it.
     fn ended(&self, core: &Core) {
@@ -232,9 +228,9 @@ impl Restarts {
 }
 
 /// What decides when the first run of an actor begins.
-pub(super) enum First {
-    /// The actor's place under its supervisor, which also decides about later runs.
-    Supervised(Box<Member>),
+pub(crate) enum Beginning {
+    /// The supervisor, under which this is the actor's place. It decides about later runs, too.
+    Supervised(Member),
     /// The end of this actor.
     After(Arc<dyn AnyCell>),
 }
@@ -245,7 +241,7 @@ pub struct ActorLife<A: Actor, Q: Queue> {
     pub(super) maker: Box<dyn Maker<A>>,
     pub(super) restarts: Restarts,
     /// What decides when the first run begins, if anything does. `None` once the actor runs.
-    pub(super) first: Option<Box<First>>,
+    pub(super) beginning: Option<Box<Beginning>>,
     pub(super) is_supervised: bool,
     /// Whether the end was reported.
     pub(super) has_ended: bool,

@@ -134,7 +134,7 @@ impl fmt::Debug for ActorSupervisor {
 
 impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     /// Runs a supervised actor again and again, until it ends.
-    pub(crate) async fn live_supervised(&mut self, mut member: Box<Member>) -> ActorEnd {
+    pub(crate) async fn live_supervised(&mut self, mut member: Member) -> ActorEnd {
         let mut instance = Held(None);
         // Why the previous run has ended.
         let mut cause: Option<Arc<str>> = None;

@@ -70,9 +70,9 @@ async fn a_message_to_the_actor_of_a_key_that_lives_allocates_nothing() {
 
 /// The limit: a mailbox for 16 messages, and the entry in the map of keys.
 #[tokio::test(start_paused = true)]
-async fn an_idle_keyed_actor_has_at_most_1536_bytes_and_none_after_its_end() {
+async fn an_idle_keyed_actor_has_at_most_1440_bytes_and_none_after_its_end() {
     const KEYS: u64 = 10_000;
-    const MOST: isize = 1_536;
+    const MOST: isize = 1_440;
 
     let actors = Actors::on(Tokio::current().unwrap());
     let (sums, mut reports) = sums(&actors, Duration::from_secs(60));

@@ -19,10 +19,10 @@ use mycelium_executor::Executor;
 
 use crate::actor::answer::answer;
 use crate::actor::builder::{actor_type, launch};
-use crate::actor::life::{Actor, ActorLife, Maker, Restarts};
+use crate::actor::life::{Actor, ActorLife, Beginning, Maker, Restarts};
 use crate::actor::set::Set;
 use crate::actor::set::cell::Cell;
-use crate::actor::set::core::{AnyCell, Core};
+use crate::actor::set::core::Core;
 use crate::actor::set::kind::ActorKind;
 use crate::actor::values::{SpawnActorError, WhenFull};
 use crate::support::latch::Latch;
@@ -118,14 +118,14 @@ where
         };
         shard.insert(entry_key, cell.clone());
         drop(shard);
-        let predecessor = predecessor.map(|cell| {
+        let beginning = predecessor.map(|cell| {
             // Drops the reference that the entry had.
             cell.end_refer();
-            cell as Arc<dyn AnyCell>
+            Beginning::After(cell)
         });
-        let maker = Box::new(KeyedMaker { map: self.clone(), key: own_key, predecessor });
+        let maker = Box::new(KeyedMaker { map: self.clone(), key: own_key });
         let restarts = self.plan.restarts.clone();
-        let life = ActorLife::new(cell.clone(), receiver, maker, restarts, None);
+        let life = ActorLife::new(cell.clone(), receiver, maker, restarts, beginning);
         // Launches the actor after the lock is released, because the actor leaves the map if the
         // executor refuses its task.
         launch(&**self.plan.executor(hash), life, A::launch())?;
@@ -208,7 +208,6 @@ fn hash_of<K: Hash>(key: &K) -> u64 {
 struct KeyedMaker<K, A: Actor, Q: Queue> {
     map: Arc<Map<K, A, Q>>,
     key: K,
-    predecessor: Option<Arc<dyn AnyCell>>,
 }
 
 impl<K, A, Q> Maker<A> for KeyedMaker<K, A, Q>
@@ -219,10 +218,6 @@ where
 {
     fn make(&mut self) -> A {
         (self.map.plan.factory)(&self.key)
-    }
-
-    fn predecessor(&mut self) -> Option<Arc<dyn AnyCell>> {
-        self.predecessor.take()
     }
 
     fn ended(&self, core: &Core) {

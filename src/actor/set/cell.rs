@@ -13,7 +13,6 @@ use crate::actor::values::{FindActorError, Mail};
 use crate::support::lock::lock;
 
 /// The core of an actor, and a sender for further references.
-#[repr(C)]
 pub(crate) struct Cell<M: Mail, Q: Queue> {
     pub(crate) core: Core,
     /// The set of actors to which the actor belongs.

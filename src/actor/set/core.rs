@@ -62,7 +62,7 @@ pub(crate) enum Control {
 
 /// The part of an actor's cell that does not depend on its type.
 //
-// What each message uses comes first, in one cache line.
+// What most messages use is next to each other.
 #[repr(C)]
 pub(crate) struct Core {
     pub(crate) kind: Arc<ActorKind>,
@@ -70,11 +70,11 @@ pub(crate) struct Core {
     /// The number of ticks of the clock of keyed actors in which the actor has handled nothing.
     quiet: AtomicU8,
     pub(crate) when_full: WhenFull,
-    /// The number of strong references.
-    refs: AtomicUsize,
     /// The waker of the task. It stays after a wake, so the task replaces it only if its waker
     /// changes.
     waker: Mutex<Option<Waker>>,
+    /// The number of strong references.
+    refs: AtomicUsize,
     /// The number of the actor that this actor asks through its context; 0 if it asks none.
     pub(crate) asks: AtomicU64,
     pub(crate) id: u64,

@@ -141,11 +141,11 @@ impl Set {
         &self,
         supervisor: SupervisorId,
         restart: Option<Arc<Restart>>,
-    ) -> Option<Box<Member>> {
+    ) -> Option<Member> {
         let lifetime = if restart.is_some() { Lifetime::Transient } else { Lifetime::Temporary };
         let restart = restart.unwrap_or_else(|| self.restart.clone());
         let spec = ChildSpec { lifetime, restart };
-        self.supervision().add(supervisor, spec, self.executor.now()).map(Box::new)
+        self.supervision().add(supervisor, spec, self.executor.now())
     }
 
     /// Adds a new actor, whose cell `make` creates with the registry locked.

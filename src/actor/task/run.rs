@@ -18,14 +18,13 @@ use mycelium_core::channel::{Queue, QueueReceiver};
 use mycelium_transports::counters::ActorValue;
 
 use crate::actor::life::{
-    Actor, ActorContext, ActorLife, First, Maker, OnError, Restarts, exclusive,
+    Actor, ActorContext, ActorLife, Beginning, Maker, OnError, Restarts, exclusive,
 };
 use crate::actor::set::cell::Cell;
 use crate::actor::set::core::{Control, Core, Relation};
 use crate::actor::set::traces::ActorTraces;
 use crate::actor::values::{ActorEnd, Gone, Mail, MailContent, Severity};
 use crate::error::{Error, Result};
-use crate::supervise::member::Member;
 use crate::supervise::{Held, Panic, text_and_place, with_place};
 use crate::support::log;
 
@@ -41,14 +40,15 @@ pub fn run_actor<A: Actor, Q: Queue>(
     async move {
         let (cell, mut instance, mut failures) = (life.cell.clone(), Held(None), None);
         let lived = 'lived: {
-            if life.first.is_some() {
-                let begun = Box::pin(life.begin());
+            if life.beginning.is_some() {
+                let begun = Box::pin(life.begin_or_live());
                 match attended(&cell.core, begun).await {
                     Some(None) => {}
                     ended => break 'lived ended.flatten(),
                 }
             }
             loop {
+                // Not `attempt`, which would be one more future in the task.
                 let ran = {
                     let run = AssertUnwindSafe(life.handle_all(&mut instance.0)).catch_unwind();
                     attended(&cell.core, pin!(run)).await
@@ -69,8 +69,9 @@ pub fn run_actor<A: Actor, Q: Queue>(
                 }
             }
         };
+        // An instance ends before its children, and both before others learn of the end.
         drop(instance);
-        if life.context.children.is_some() {
+        if life.context.children() != 0 {
             Box::pin(life.stop_children()).await;
         }
         life.finish(lived.unwrap_or(ActorEnd::Abandoned)).await;
@@ -135,21 +136,17 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     pub(crate) fn new(
         cell: Arc<Cell<A::Mail, Q>>,
         receiver: Q::Receiver<A::Mail>,
-        mut maker: Box<dyn Maker<A>>,
+        maker: Box<dyn Maker<A>>,
         restarts: Restarts,
-        member: Option<Box<Member>>,
+        beginning: Option<Beginning>,
     ) -> ActorLife<A, Q> {
         let context = ActorContext::new(cell.clone());
         let traces = cell.set.tracer.clone().map(|tracer| ActorTraces::new(tracer, &cell.core));
-        let is_supervised = member.is_some();
-        let first = match member {
-            Some(member) => Some(First::Supervised(member)),
-            None => maker.predecessor().map(First::After),
-        };
+        let is_supervised = matches!(beginning, Some(Beginning::Supervised(_)));
         ActorLife {
             maker,
             restarts,
-            first: first.map(Box::new),
+            beginning: beginning.map(Box::new),
             is_supervised,
             has_ended: false,
             context,
@@ -161,11 +158,12 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// Waits until the first run may begin. Returns the end of the actor if a supervisor has run it.
-    async fn begin(&mut self) -> Option<ActorEnd> {
-        match *self.first.take()? {
-            First::Supervised(member) => Some(self.live_supervised(member).await),
-            First::After(before) => {
+    /// Waits until the first run may begin, or lives under a supervisor, and then returns the end.
+    async fn begin_or_live(&mut self) -> Option<ActorEnd> {
+        let beginning = *self.beginning.take()?;
+        match beginning {
+            Beginning::Supervised(member) => Some(self.live_supervised(member).await),
+            Beginning::After(before) => {
                 before.core().ended().await;
                 None
             }
@@ -261,7 +259,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         .await
     }
 
-    /// Runs the actor once.
+    /// Runs the actor once, for a supervisor.
     pub(crate) async fn attempt(&mut self, instance: &mut Option<A>) -> Result<ActorEnd, Failure> {
         let ran = AssertUnwindSafe(self.handle_all(instance)).catch_unwind().await;
         self.outcome(instance, ran)
@@ -296,7 +294,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     }
 
     /// Runs an instance from `started` to `stopped`: the one that the last run has left, or a new
-    /// one.
+    /// one. The factory may panic, as a handler may.
     #[expect(clippy::manual_async_fn, reason = "see `run_actor`")]
     fn handle_all<'a>(
         &'a mut self,
@@ -320,7 +318,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
                 self.judge(actor, done)?;
             }
             self.flush();
-            if self.context.children.is_some() {
+            if self.context.children() != 0 {
                 Box::pin(self.stop_children()).await;
             }
             self.call_stopped(actor).await;
