@@ -31,8 +31,8 @@ use crate::support::log;
 /// The number of messages after which the task yields.
 const BUDGET: u32 = 64;
 
-/// Runs an actor again and again, until it ends. Not an `async fn`, because it would store the actor
-/// twice.
+/// Runs an actor until it ends, again and again if it fails. Not an `async fn`, because that would
+/// store the actor twice.
 #[expect(clippy::manual_async_fn, reason = "see above")]
 pub fn run_actor<A: Actor, Q: Queue>(
     mut life: ActorLife<A, Q>,
@@ -48,7 +48,7 @@ pub fn run_actor<A: Actor, Q: Queue>(
                 }
             }
             loop {
-                // Not `attempt`, which would be one more future in the task.
+                // Does not call `attempt`, which would be one more future in the task.
                 let ran = {
                     let run = AssertUnwindSafe(life.handle_all(&mut instance.0)).catch_unwind();
                     attended(&cell.core, pin!(run)).await
@@ -158,7 +158,8 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// Waits until the first run may begin, or lives under a supervisor, and then returns the end.
+    /// Waits until the first run may begin. Under a supervisor it runs the actor instead, and returns
+    /// the end.
     async fn begin_or_live(&mut self) -> Option<ActorEnd> {
         let beginning = *self.beginning.take()?;
         match beginning {
@@ -187,7 +188,8 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         self.stop_children().await;
     }
 
-    /// Waits for the restart after a failure. Returns the end of the actor if it ends instead.
+    /// Waits for the restart after a failure. If the actor ends instead, calls `stopped` and returns
+    /// the end.
     async fn restart_or_end(
         &mut self,
         instance: &mut Option<A>,
