@@ -158,8 +158,8 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// Waits until the first run may begin. Under a supervisor it runs the actor instead, and returns
-    /// the end.
+    /// Waits until the first run may begin. Under a supervisor it runs the actor instead, and
+    /// returns the end.
     async fn begin_or_live(&mut self) -> Option<ActorEnd> {
         let beginning = *self.beginning.take()?;
         match beginning {
@@ -188,8 +188,8 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         self.stop_children().await;
     }
 
-    /// Waits for the restart after a failure. If the actor ends instead, calls `stopped` and returns
-    /// the end.
+    /// Waits for the restart after a failure. If the actor ends instead, calls `stopped` and
+    /// returns the end.
     async fn restart_or_end(
         &mut self,
         instance: &mut Option<A>,
