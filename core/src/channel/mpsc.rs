@@ -29,13 +29,10 @@ pub type Receiver<T> = super::Receiver<Consumer<Inside<Mpsc<T>>>, Arc<Mpsc<T>>>;
 
 /// The ring and the waiters of both sides. They may share cache lines, because a queue that is one
 /// of many is seldom used by several threads at a time.
-//
-// In an order in which a message uses few lines: the senders' list is beside the ring's indices.
 #[derive(Debug)]
-#[repr(C)]
 pub struct Mpsc<T> {
-    senders: Side<RareWaiterList>,
     ring: Small<T>,
+    senders: Side<RareWaiterList>,
     receiver: Side<Doorbell>,
 }
 
@@ -78,7 +75,7 @@ impl<T> Sides for Mpsc<T> {
 pub fn bounded<T>(capacity: usize) -> Result<(Sender<T>, Receiver<T>), CapacityError> {
     let ring = Small::with_capacity(capacity)?;
     let (senders, receiver) = (Side::new(RareWaiterList::new()), Side::new(Doorbell::new()));
-    let channel = Arc::new(Mpsc { senders, ring, receiver });
+    let channel = Arc::new(Mpsc { ring, senders, receiver });
     let ring = Inside::of(&channel);
     let sender = super::Sender::new(Producer::of(ring.clone()), channel.clone());
     let receiver = super::Receiver::new(Consumer::of(ring), channel);
