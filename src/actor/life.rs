@@ -231,8 +231,8 @@ impl Restarts {
 pub(crate) enum Beginning {
     /// The supervisor, under which this is the actor's place. It decides about later runs, too.
     Supervised(Member),
-    /// The end of this actor.
-    After(Arc<dyn AnyCell>),
+    /// The ends of these actors.
+    After(Vec<Arc<dyn AnyCell>>),
 }
 
 /// The *life* of an actor: the state of its task, from its spawn to its end.

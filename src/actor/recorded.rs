@@ -87,8 +87,8 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
 async fn record<A: Actor, Q: Queue>(mut life: ActorLife<A, Q>, kept: Arc<Record<A>>) {
     let lived = {
         let cell = life.cell.clone();
-        let living = pin!(life.record(&kept));
-        attended(&cell.core, living).await
+        let living = pin!(Some(life.record(&kept)));
+        attended(&*cell, living).await
     };
     life.finish(lived.unwrap_or(ActorEnd::Abandoned)).await;
 }

@@ -17,12 +17,13 @@ use super::builder::ActorBuilder;
 use super::life::{Actor, ActorLife};
 use super::set::Set;
 use super::set::cell::Cell;
+use super::task::drops::{Guarded, discard};
 use super::task::run::Failure;
 use super::values::{ActorEnd, Mail};
 use crate::observe::health_state::HealthState;
+use crate::supervise::Strategy;
 use crate::supervise::member::{Member, Turn, Verdict};
 use crate::supervise::tree::{Moment, RunEnd, SupervisorId, SupervisorSpec, Why};
-use crate::supervise::{Held, Strategy};
 use crate::support::log;
 
 /// A supervisor of actors and of other supervisors. When one of its actors fails, it restarts this
@@ -134,28 +135,33 @@ impl fmt::Debug for ActorSupervisor {
 
 impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     /// Runs a supervised actor again and again, until it ends.
-    pub(crate) async fn live_supervised(&mut self, mut member: Member) -> ActorEnd {
-        let mut instance = Held(None);
+    pub(crate) async fn live_supervised(
+        &mut self,
+        mut member: Member,
+        instance: &mut Option<A>,
+    ) -> ActorEnd {
         // Why the previous run has ended.
         let mut cause: Option<Arc<str>> = None;
         loop {
             match turn(&self.cell, &mut member).await {
                 None => {
                     member.ended(RunEnd::Asked, self.moment());
-                    self.stop_instance(instance.0.take()).await;
+                    self.stop_instance(instance).await;
                     return ActorEnd::Stopped;
                 }
-                Some(Turn::End(why)) => return self.concluded(why, cause),
+                Some(Turn::End(why)) => {
+                    self.stop_instance(instance).await;
+                    return self.concluded(why, cause);
+                }
                 Some(Turn::Begin) => {}
             }
             if cause.is_some() {
                 self.count(ActorValue::Restarts);
                 self.note_restart();
             }
-            let (end, failure) = match self.run_once(&mut member, &mut instance.0).await {
+            let (end, failure) = match self.run_once(&mut member, instance).await {
                 Some(Ok(end)) => {
                     member.ended(RunEnd::Asked, self.moment());
-                    self.drop_instance(instance.0.take());
                     return end;
                 }
                 Some(Err(failure)) if failure.is_permanent => {
@@ -163,7 +169,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
                 }
                 Some(Err(failure)) => (RunEnd::Failed, Some(failure)),
                 None => {
-                    self.drop_instance(instance.0.take());
+                    discard(&*self.cell, instance.take());
                     (RunEnd::Stopped, None)
                 }
             };
@@ -186,7 +192,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             }
             cause = Some(error.into());
             if let Verdict::End(why) = verdict {
-                self.stop_instance(instance.0.take()).await;
+                self.stop_instance(instance).await;
                 return self.concluded(why, cause);
             }
         }
@@ -202,12 +208,12 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         let cell = self.cell.clone();
         cell.core.set_started(false);
         let (mut has_started, mut waker) = (false, None);
-        let mut run = pin!(self.attempt(instance));
+        let mut run = Guarded { future: pin!(Some(self.attempt(instance))), cell: &*cell };
         poll_fn(|context| {
             if member.poll_stop(&mut waker, context).is_ready() {
                 return Poll::Ready(None);
             }
-            let ran = run.as_mut().poll(context).map(Some);
+            let ran = run.poll(context).map(Some);
             if !has_started && cell.core.has_started() {
                 has_started = true;
                 member.started();

@@ -6,6 +6,8 @@ mod calls;
 mod circle;
 #[cfg(all(feature = "metrics", feature = "topology"))]
 mod defects;
+#[cfg(feature = "metrics")]
+mod drops;
 mod keyed;
 mod keyed_idle;
 #[cfg(feature = "metrics")]

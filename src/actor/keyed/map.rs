@@ -7,7 +7,9 @@
 //! instance is dropped, and it leaves the map. A sender that finds the mailbox closed in between
 //! immediately puts a *successor* into the map. The successor's mailbox accepts messages from then
 //! on, but its task first waits for the end of its predecessor. So no sender has to wait, and two
-//! actors of a key never run at the same time.
+//! actors of a key never run at the same time. A successor may end before it begins, because the
+//! executor refuses or drops its task. So a shard keeps each predecessor until it has ended, and a
+//! successor waits for all of them.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
@@ -22,7 +24,7 @@ use crate::actor::builder::{actor_type, launch};
 use crate::actor::life::{Actor, ActorLife, Beginning, Maker, Restarts};
 use crate::actor::set::Set;
 use crate::actor::set::cell::Cell;
-use crate::actor::set::core::Core;
+use crate::actor::set::core::{AnyCell, Core};
 use crate::actor::set::kind::ActorKind;
 use crate::actor::values::{SpawnActorError, WhenFull};
 use crate::support::latch::Latch;
@@ -31,7 +33,23 @@ use crate::support::lock::lock;
 /// The number of shards of the map, each with a lock.
 const SHARDS: usize = 64;
 
+/// A part of the map.
+struct Shard<K, A: Actor, Q: Queue> {
+    living: Living<K, A, Q>,
+    /// The actors that were replaced in `living`, and have not ended. They have no reference.
+    replaced: HashMap<K, Vec<Arc<dyn AnyCell>>>,
+}
+
 type Living<K, A, Q> = HashMap<K, Arc<Cell<<A as Actor>::Mail, Q>>>;
+
+impl<K: Hash + Eq, A: Actor, Q: Queue> Shard<K, A, Q> {
+    /// Forgets an actor that was replaced. Returns the entry if it was the last one of its key.
+    fn forget(&mut self, key: &K, id: u64) -> Option<(K, Vec<Arc<dyn AnyCell>>)> {
+        let cells = self.replaced.get_mut(key)?;
+        cells.retain(|cell| cell.core().id != id);
+        if cells.is_empty() { self.replaced.remove_entry(key) } else { None }
+    }
+}
 
 /// How the actor of each key is created.
 pub(super) struct Plan<K, A> {
@@ -50,7 +68,7 @@ pub(super) struct Plan<K, A> {
 /// The actors of all keys. An entry has one strong reference to its actor.
 pub(super) struct Map<K, A: Actor, Q: Queue> {
     pub(super) plan: Plan<K, A>,
-    shards: Box<[Mutex<Living<K, A, Q>>]>,
+    shards: Box<[Mutex<Shard<K, A, Q>>]>,
     /// The number of entries.
     count: AtomicUsize,
     /// The number of handles that users have.
@@ -69,7 +87,10 @@ where
     pub(super) fn new(plan: Plan<K, A>) -> Map<K, A, Q> {
         Map {
             plan,
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            shards: (0..SHARDS)
+                .map(|_| Shard { living: HashMap::new(), replaced: HashMap::new() })
+                .map(Mutex::new)
+                .collect(),
             count: AtomicUsize::new(0),
             handles: AtomicUsize::new(1),
             is_released: Arc::default(),
@@ -83,7 +104,7 @@ where
 
     /// Returns the actor of a key, if it lives.
     pub(super) fn find(&self, key: &K) -> Option<Arc<Cell<A::Mail, Q>>> {
-        self.shard(hash_of(key)).get(key).cloned()
+        self.shard(hash_of(key)).living.get(key).cloned()
     }
 
     /// Returns the actor of a key. Creates a new one if there is none, or if the present one is
@@ -95,15 +116,14 @@ where
     ) -> Result<Arc<Cell<A::Mail, Q>>, SpawnActorError> {
         let hash = hash_of(key);
         let mut shard = self.shard(hash);
-        let predecessor = match shard.get(key) {
+        let is_further = match shard.living.get(key) {
             Some(cell) if !closed.is_some_and(|closed| Arc::ptr_eq(cell, closed)) => {
                 return Ok(cell.clone());
             }
-            ended => ended.cloned(),
+            ended => ended.is_none(),
         };
         // Clones the key before anything is created: `clone` is user code, and may panic.
         let (entry_key, own_key) = (key.clone(), key.clone());
-        let is_further = predecessor.is_none();
         if is_further {
             self.count_in()?;
         }
@@ -116,12 +136,16 @@ where
                 return Err(error);
             }
         };
-        shard.insert(entry_key, cell.clone());
+        if let Some((key, closed)) = shard.living.remove_entry(key) {
+            shard.replaced.entry(key).or_default().push(closed);
+        }
+        shard.living.insert(entry_key, cell.clone());
+        let before = shard.replaced.get(key).cloned();
         drop(shard);
-        let beginning = predecessor.map(|cell| {
+        let beginning = before.map(|before| {
             // Drops the reference that the entry had.
-            cell.end_refer();
-            Beginning::After(cell)
+            before.last().filter(|_| !is_further).inspect(|closed| closed.release());
+            Beginning::After(before)
         });
         let maker = Box::new(KeyedMaker { map: self.clone(), key: own_key });
         let restarts = self.plan.restarts.clone();
@@ -157,19 +181,24 @@ where
     /// stays.
     fn remove(&self, key: &K, id: u64) {
         let mut shard = self.shard(hash_of(key));
-        let Some(cell) = shard.get(key).filter(|cell| cell.core.id == id).cloned() else { return };
-        let entry = shard.remove_entry(key);
+        let is_present = shard.living.get(key).is_some_and(|cell| cell.core.id == id);
+        let entry = if is_present { shard.living.remove_entry(key) } else { None };
+        let replaced = shard.forget(key, id);
+        // Releases the lock before the keys are dropped.
         drop(shard);
-        self.count.fetch_sub(1, Ordering::Relaxed);
-        cell.end_refer();
-        drop(entry);
+        drop(replaced);
+        if let Some((key, cell)) = entry {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+            cell.end_refer();
+            drop(key);
+        }
     }
 
     /// Drops the references of all entries, when the last handle is gone.
     pub(super) fn release(&self) {
         self.is_released.set();
         for shard in &self.shards {
-            let living = std::mem::take(&mut *lock(shard));
+            let living = std::mem::take(&mut lock(shard).living);
             self.count.fetch_sub(living.len(), Ordering::Relaxed);
             living.values().for_each(|cell| cell.end_refer());
         }
@@ -177,14 +206,14 @@ where
 
     /// Calls `visit` with the keys and the actors of one shard.
     pub(super) fn visit(&self, part: usize, visit: impl FnMut((&K, &Arc<Cell<A::Mail, Q>>))) {
-        lock(&self.shards[part]).iter().for_each(visit);
+        lock(&self.shards[part]).living.iter().for_each(visit);
     }
 
     pub(super) fn parts(&self) -> std::ops::Range<usize> {
         0..self.shards.len()
     }
 
-    fn shard(&self, hash: u64) -> MutexGuard<'_, Living<K, A, Q>> {
+    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard<K, A, Q>> {
         lock(&self.shards[(hash % SHARDS as u64) as usize])
     }
 }

@@ -42,10 +42,13 @@ impl<M> Default for Timers<M> {
 }
 
 impl<M> Timers<M> {
-    /// Cancels all timers. A timer that is created later has another number.
-    pub(crate) fn clear(&mut self) {
-        self.entries.clear();
-        self.sleep = None;
+    /// Cancels a timer, and returns its message. A timer that is created later has another number.
+    pub(crate) fn pop(&mut self) -> Option<Message<M>> {
+        let entry = self.entries.pop();
+        if entry.is_none() {
+            self.sleep = None;
+        }
+        entry.map(|entry| entry.message)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -1,10 +1,9 @@
 //! The task of an actor: it handles messages, restarts the actor after failures, and ends it.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::mem;
-use std::ops::{ControlFlow, DerefMut};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ops::ControlFlow;
+use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::ptr;
 use std::sync::Arc;
@@ -20,12 +19,13 @@ use mycelium_transports::counters::ActorValue;
 use crate::actor::life::{
     Actor, ActorContext, ActorLife, Beginning, Maker, OnError, Restarts, exclusive,
 };
-use crate::actor::set::cell::Cell;
+use crate::actor::set::cell::{Cell, SetCell};
 use crate::actor::set::core::{Control, Core, Relation};
 use crate::actor::set::traces::ActorTraces;
+use crate::actor::task::drops::{Guarded, Instance, count_panic, discard, note_failure, panicked};
 use crate::actor::values::{ActorEnd, Gone, Mail, MailContent, Severity};
 use crate::error::{Error, Result};
-use crate::supervise::{Held, Panic, text_and_place, with_place};
+use crate::supervise::Panic;
 use crate::support::log;
 
 /// The number of messages after which the task yields.
@@ -38,11 +38,14 @@ pub fn run_actor<A: Actor, Q: Queue>(
     mut life: ActorLife<A, Q>,
 ) -> impl Future<Output = ()> + use<A, Q> {
     async move {
-        let (cell, mut instance, mut failures) = (life.cell.clone(), Held(None), None);
+        let (mut instance, mut failures) = (Instance::none(&life.cell), None);
         let lived = 'lived: {
             if life.beginning.is_some() {
-                let begun = Box::pin(life.begin_or_live());
-                match attended(&cell.core, begun).await {
+                let begun = {
+                    let mut begun = Box::pin(Some(life.begin_or_live(&mut instance.actor)));
+                    attended(&*instance.cell, begun.as_mut()).await
+                };
+                match begun {
                     Some(None) => {}
                     ended => break 'lived ended.flatten(),
                 }
@@ -50,20 +53,21 @@ pub fn run_actor<A: Actor, Q: Queue>(
             loop {
                 // Does not call `attempt`, which would be one more future in the task.
                 let ran = {
-                    let run = AssertUnwindSafe(life.handle_all(&mut instance.0)).catch_unwind();
-                    attended(&cell.core, pin!(run)).await
+                    let run = AssertUnwindSafe(life.handle_all(&mut instance.actor)).catch_unwind();
+                    attended(&*instance.cell, pin!(Some(run))).await
                 };
-                let failure = match ran.map(|ran| life.outcome(&mut instance.0, ran)) {
+                let failure = match ran.map(|ran| life.outcome(&mut instance.actor, ran)) {
                     None => break None,
-                    Some(Ok(end)) => {
-                        life.drop_instance(instance.0.take());
-                        break Some(end);
-                    }
+                    Some(Ok(end)) => break Some(end),
                     Some(Err(failure)) => failure,
                 };
                 let failures = failures.get_or_insert_default();
-                let restart = Box::pin(life.restart_or_end(&mut instance.0, failures, failure));
-                match attended(&cell.core, restart).await {
+                let restarted = {
+                    let restart = life.restart_or_end(&mut instance.actor, failures, failure);
+                    let mut restart = Box::pin(Some(restart));
+                    attended(&*instance.cell, restart.as_mut()).await
+                };
+                match restarted {
                     Some(None) => {}
                     ended => break ended.flatten(),
                 }
@@ -79,14 +83,16 @@ pub fn run_actor<A: Actor, Q: Queue>(
 }
 
 /// Polls a part of a life, also when the control word changes. Returns `None` if the actor is
-/// abandoned.
-pub(crate) fn attended<P: DerefMut<Target: Future>>(
-    core: &Core,
-    mut living: Pin<P>,
-) -> impl Future<Output = Option<<P::Target as Future>::Output>> {
+/// abandoned. The part is dropped with this future.
+pub(crate) fn attended<'a, F: Future, C: SetCell>(
+    cell: &'a C,
+    living: Pin<&'a mut Option<F>>,
+) -> impl Future<Output = Option<F::Output>> + use<'a, F, C> {
     // No waker's.
     let mut registered = (0, 0);
+    let mut living = Guarded { future: living, cell };
     poll_fn(move |context| {
+        let core = living.cell.core();
         // Registers the waker before the control word is read, so that a later change wakes the
         // task. The core keeps the waker, so no other waker has the same data pointer.
         let waker = context.waker();
@@ -98,7 +104,7 @@ pub(crate) fn attended<P: DerefMut<Target: Future>>(
         if core.is_killed() {
             return Poll::Ready(None);
         }
-        living.as_mut().poll(context).map(Some)
+        living.poll(context).map(Some)
     })
 }
 
@@ -160,32 +166,40 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
 
     /// Waits until the first run may begin. Under a supervisor it runs the actor instead, and
     /// returns the end.
-    async fn begin_or_live(&mut self) -> Option<ActorEnd> {
+    async fn begin_or_live(&mut self, instance: &mut Option<A>) -> Option<ActorEnd> {
         let beginning = *self.beginning.take()?;
         match beginning {
-            Beginning::Supervised(member) => Some(self.live_supervised(member).await),
+            Beginning::Supervised(member) => Some(self.live_supervised(member, instance).await),
             Beginning::After(before) => {
-                before.core().ended().await;
+                for cell in before {
+                    cell.core().ended().await;
+                }
                 None
             }
         }
     }
 
     /// Calls `stopped` of the instance that the last run left.
-    pub(crate) async fn stop_instance(&mut self, mut instance: Option<A>) {
-        if let Some(actor) = &mut instance {
+    pub(crate) async fn stop_instance(&mut self, instance: &mut Option<A>) {
+        if let Some(actor) = instance {
             self.call_stopped(actor).await;
         }
-        self.drop_instance(instance);
     }
 
     /// Ends the children and timers of the last run, before the next run.
     pub(crate) async fn forget_run(&mut self) {
         self.end_handling(false);
-        if let Some(timers) = &mut self.context.timers {
-            exclusive(timers).clear();
-        }
+        self.cancel_timers();
         self.stop_children().await;
+    }
+
+    pub(crate) fn cancel_timers(&mut self) {
+        if let Some(timers) = &mut self.context.timers {
+            let timers = exclusive(timers);
+            while let Some(message) = timers.pop() {
+                discard(&*self.cell, message);
+            }
+        }
     }
 
     /// Waits for the restart after a failure. If the actor ends instead, calls `stopped` and
@@ -197,7 +211,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         failure: Failure,
     ) -> Option<ActorEnd> {
         let ControlFlow::Break(end) = self.restart(failures, failure).await else { return None };
-        self.stop_instance(instance.take()).await;
+        self.stop_instance(instance).await;
         Some(end)
     }
 
@@ -276,20 +290,20 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     ) -> Result<ActorEnd, Failure> {
         if ran.is_err() {
             self.end_handling(true);
-            self.drop_instance(instance.take());
+            discard(&*self.cell, instance.take());
         }
         self.flush();
         match ran {
             Ok(Ok(end)) => Ok(end),
             Ok(Err(failure)) => {
                 self.count(ActorValue::Errors);
-                self.note_failure(&failure.text, Severity::Error);
+                note_failure(&*self.cell, &failure.text, Severity::Error);
                 Err(failure)
             }
             Err(panic) => {
                 self.count(ActorValue::Panics);
                 let text: Arc<str> = format!("panic: {}", panicked(panic)).into();
-                self.note_failure(&text, Severity::Panic);
+                note_failure(&*self.cell, &text, Severity::Panic);
                 Err(Failure { text, is_permanent: false })
             }
         }
@@ -381,7 +395,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         match actor.call_on_error(error) {
             OnError::Continue => {
                 self.count(ActorValue::Errors);
-                self.note_failure(error, Severity::Ignored);
+                note_failure(&*self.cell, error, Severity::Ignored);
                 let actor = self.core().label();
                 let code = error.code().unwrap_or(Code::ACTOR_FAILED);
                 log::warn!(actor = &*actor, %error, %code, "the actor failed, and continues");
@@ -514,15 +528,6 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// Notes a failure for a test.
-    pub(crate) fn note_failure(&self, error: &dyn fmt::Display, severity: Severity) {
-        #[cfg(feature = "testing")]
-        if let Some(notes) = self.cell.set.notes.get() {
-            notes.add_failure(self.core().label(), error, severity);
-        }
-        let _ = (self, error, severity);
-    }
-
     /// Notes a restart for a test.
     pub(crate) fn note_restart(&self) {
         #[cfg(feature = "testing")]
@@ -553,20 +558,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     async fn call_stopped(&mut self, actor: &mut A) {
         let stopped = actor.call_stopped(&mut self.context);
         if let Err(panic) = AssertUnwindSafe(stopped).catch_unwind().await {
-            self.count(ActorValue::Panics);
-            let (actor, error) = (self.core().label(), panicked(panic));
-            self.note_failure(&format_args!("panic: {error}"), Severity::Panic);
-            log::error!(actor = &*actor, error, "the actor panicked at its end");
-        }
-    }
-
-    /// Drops an instance. A panic of the drop does not change how the actor ends.
-    pub(crate) fn drop_instance(&self, instance: Option<A>) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(instance))) {
-            self.count(ActorValue::Panics);
-            let (actor, error) = (self.core().label(), panicked(panic));
-            self.note_failure(&format_args!("panic: {error}"), Severity::Panic);
-            log::error!(actor = &*actor, error, "the actor panicked when it was dropped");
+            count_panic(&*self.cell, panic, "the actor panicked at its end");
         }
     }
 
@@ -594,10 +586,4 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     pub(crate) fn core(&self) -> &Core {
         &self.cell.core
     }
-}
-
-/// Returns the text of a panic, with its location.
-pub(crate) fn panicked(panic: Panic) -> String {
-    let (text, place) = text_and_place(panic);
-    with_place(&text, place.as_deref())
 }

@@ -1,0 +1,380 @@
+//! Tasks of actors that an executor refuses or drops, and values whose drops panic.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::future::pending;
+use mycelium::actors::{ActorContext, ActorEnd, ActorRef, Actors, KeyedTellError};
+use mycelium::channel::{Mpsc, Queue, QueueReceiver};
+use mycelium::supervision::Strategy;
+use mycelium::{Error, Result, actor};
+use mycelium_core::ring::{CapacityError, PopError};
+use mycelium_executor::{Executor, SendFuture, SpawnError};
+use mycelium_tokio::Tokio;
+use tokio::task::{AbortHandle, yield_now};
+
+use super::keyed::probes;
+use super::probe::{
+    Gate, Number, Seen, Wait, actors, children, counted, probe, restarts, run, settled,
+};
+
+/// Panics when it is dropped, also while its thread panics.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("a value that is dropped");
+    }
+}
+
+/// Has a bomb. Waits in `stopped` for ever, if it is told so, and holds another one there.
+struct Fragile {
+    waits: bool,
+    _bomb: Option<Bomb>,
+}
+
+enum Order {
+    Fail,
+    /// Waits in the handler, with a bomb.
+    Hold,
+    /// Sets two timers that have bombs.
+    Timers,
+    Nothing,
+}
+
+struct Later(Bomb);
+
+#[actor(send)]
+impl Fragile {
+    #[tell]
+    async fn order(&mut self, order: Order, ctx: &mut ActorContext<Self>) -> Result<()> {
+        match order {
+            Order::Fail => Err(Error::msg("told to fail")),
+            Order::Hold => {
+                let _bomb = Bomb;
+                pending().await
+            }
+            Order::Timers => {
+                for _ in 0..2 {
+                    ctx.tell_after(Duration::from_secs(3_600), Later(Bomb));
+                }
+                Ok(())
+            }
+            Order::Nothing => Ok(()),
+        }
+    }
+
+    #[tell]
+    fn later(&mut self, later: Later) {
+        std::mem::forget(later);
+    }
+
+    fn number(&self) -> u32 {
+        7
+    }
+
+    async fn stopped(&mut self) {
+        if self.waits {
+            let _bomb = Bomb;
+            pending::<()>().await;
+        }
+    }
+}
+
+fn fragile(waits: bool, has_bomb: bool) -> impl FnMut() -> Fragile + Send + 'static {
+    move || Fragile { waits, _bomb: has_bomb.then(|| Bomb) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn panics_in_the_drops_of_timers_are_counted_and_change_nothing() {
+    let actors = actors();
+    let mut actor = actors.spawn(fragile(false, false)).unwrap();
+    actor.tell(Order::Timers).await.unwrap();
+    actor.tell(Order::Fail).await.unwrap();
+    actor.tell(Order::Timers).await.unwrap();
+    assert_eq!(actor.number().await, Ok(7));
+    assert_eq!((counted(&actors, "panics"), counted(&actors, "restarts")), (2, 1));
+    actor.stop();
+    assert_eq!(actor.ended().await, ActorEnd::Stopped);
+    assert_eq!(counted(&actors, "panics"), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_the_drop_of_a_factory_is_counted() {
+    let actors = actors();
+    let (bomb, mut make) = (Bomb, fragile(false, false));
+    let factory = move || {
+        let _ = &bomb;
+        make()
+    };
+    let mut actor = actors.spawn(factory).unwrap();
+    actor.tell(Order::Timers).await.unwrap();
+    assert_eq!(actor.number().await, Ok(7));
+    actor.stop();
+    assert_eq!(actor.ended().await, ActorEnd::Stopped);
+    yield_now().await;
+    assert_eq!(counted(&actors, "panics"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_whose_handler_a_supervisor_drops_is_made_again_even_if_that_panics() {
+    let actors = actors();
+    let group = actors.supervisor("parts", Strategy::OneForAll, restarts(3));
+    let mut holds = group.actor(fragile(false, false)).spawn().unwrap();
+    let mut fails = group.actor(fragile(false, false)).spawn().unwrap();
+    holds.tell(Order::Hold).await.unwrap();
+    holds.tell(Order::Nothing).await.unwrap();
+    yield_now().await;
+    fails.tell(Order::Fail).await.unwrap();
+    assert_eq!(fails.number().await, Ok(7));
+    assert_eq!(holds.number().await, Ok(7));
+    assert_eq!(counted(&actors, "panics"), 1);
+}
+
+/// Where an actor is when it is abandoned. Each drop panics that there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Handler,
+    End,
+    EndAfterFailure,
+    EndUnderSupervisor,
+}
+
+async fn at(at: At, actors: &Actors) -> ActorRef<Fragile> {
+    let make = fragile(at != At::Handler, true);
+    let group = actors.supervisor("parts", Strategy::OneForAll, restarts(0));
+    let mut actor = match at {
+        At::EndUnderSupervisor => group.actor(make).spawn().unwrap(),
+        _ => actors.actor(make).temporary().spawn().unwrap(),
+    };
+    assert_eq!(actor.number().await, Ok(7));
+    match at {
+        At::Handler => actor.tell(Order::Hold).await.unwrap(),
+        At::End => actor.stop(),
+        At::EndAfterFailure | At::EndUnderSupervisor => actor.tell(Order::Fail).await.unwrap(),
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!actor.is_gone());
+    actor
+}
+
+#[tokio::test(start_paused = true)]
+async fn panics_in_the_drops_of_an_abandoned_actor_are_counted() {
+    for place in [At::Handler, At::End, At::EndAfterFailure, At::EndUnderSupervisor] {
+        for is_dropped in [false, true] {
+            let executor = Fickle::default();
+            let actors = Actors::on(executor.clone());
+            let actor = at(place, &actors).await;
+            match is_dropped {
+                true => executor.drop_tasks(),
+                false => drop(actors.shutdown(Duration::ZERO).await),
+            }
+            assert_eq!(actor.ended().await, ActorEnd::Abandoned, "{place:?}, {is_dropped}");
+            yield_now().await;
+            assert_eq!(counted(&actors, "panics"), 2, "{place:?}, {is_dropped}");
+            assert_eq!(executor.panics(), 0, "{place:?}, {is_dropped}");
+        }
+    }
+}
+
+/// The executor of the test, which refuses tasks and drops them when it is told to.
+#[derive(Clone, Default)]
+struct Fickle(Arc<State>);
+
+struct State {
+    inner: Tokio,
+    refuses: AtomicBool,
+    tasks: Mutex<Vec<AbortHandle>>,
+    panics: Arc<Mutex<u32>>,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State {
+            inner: Tokio::current().unwrap(),
+            refuses: AtomicBool::default(),
+            tasks: Mutex::default(),
+            panics: Arc::default(),
+        }
+    }
+}
+
+impl Fickle {
+    fn refuse(&self, refuses: bool) {
+        self.0.refuses.store(refuses, Ordering::Relaxed);
+    }
+
+    /// Drops all tasks.
+    fn drop_tasks(&self) {
+        self.0.tasks.lock().unwrap().drain(..).for_each(|task| task.abort());
+    }
+
+    /// Drops the task that was spawned last.
+    fn drop_last(&self) {
+        self.0.tasks.lock().unwrap().pop().unwrap().abort();
+    }
+
+    /// Returns how many tasks have panicked.
+    fn panics(&self) -> u32 {
+        *self.0.panics.lock().unwrap()
+    }
+}
+
+impl Executor for Fickle {
+    fn name(&self) -> String {
+        self.0.inner.name()
+    }
+
+    fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError> {
+        if self.0.refuses.load(Ordering::Relaxed) {
+            return Err(SpawnError::WrongThread);
+        }
+        let task = tokio::spawn(task);
+        self.0.tasks.lock().unwrap().push(task.abort_handle());
+        let panics = self.0.panics.clone();
+        tokio::spawn(async move {
+            if task.await.is_err_and(|error| error.is_panic()) {
+                *panics.lock().unwrap() += 1;
+            }
+        });
+        Ok(())
+    }
+
+    fn now(&self) -> Duration {
+        self.0.inner.now()
+    }
+
+    fn sleep_until(&self, deadline: Duration) -> SendFuture<()> {
+        self.0.inner.sleep_until(deadline)
+    }
+}
+
+/// How a successor ends that has never begun.
+#[derive(Clone, Copy, Debug)]
+enum Never {
+    Refused,
+    Dropped,
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_actor_of_a_key_waits_for_all_before_it_even_if_one_never_begins() {
+    use Never::{Dropped, Refused};
+
+    let orders: &[&[Never]] =
+        &[&[Refused], &[Dropped], &[Refused, Dropped], &[Dropped, Refused, Dropped]];
+    for order in orders {
+        let (executor, seen, gate) =
+            (Fickle::default(), Seen::default(), Arc::new(Gate::default()));
+        let actors = Actors::on(executor.clone());
+        let keyed = actors.keyed(probes(probe(&seen))).limit(1).build().unwrap();
+        let mut first = keyed.get(&1).unwrap();
+        let wait = gate.clone();
+        run(&mut first, move |probe, _| probe.last_wait = Some(wait)).await;
+        assert!(keyed.passivate(&1));
+        yield_now().await;
+        for never in *order {
+            executor.refuse(matches!(never, Refused));
+            let told = keyed.tell(&1, Number(1)).await;
+            match never {
+                Refused => assert!(matches!(told, Err(KeyedTellError::NotSpawned { .. }))),
+                Dropped => {
+                    told.unwrap();
+                    let successor = keyed.find(&1).unwrap();
+                    executor.drop_last();
+                    assert_eq!(successor.ended().await, ActorEnd::Abandoned);
+                }
+            }
+            assert_eq!((keyed.count(), keyed.find(&1).is_some()), (0, false), "{order:?}");
+        }
+        executor.refuse(false);
+        keyed.tell(&1, Number(2)).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(seen.take(), "started stopped", "{order:?}: the first one still runs");
+        gate.open();
+        assert_eq!(first.ended().await, ActorEnd::Passivated);
+        settled(&mut keyed.get(&1).unwrap()).await;
+        assert_eq!(seen.take(), "started 2", "{order:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_children_of_an_actor_whose_task_is_dropped_end() {
+    let (executor, seen) = (Fickle::default(), Seen::default());
+    let actors = actors();
+    let mut parent = actors.actor(probe(&seen)).on(Arc::new(executor.clone())).spawn().unwrap();
+    let [child] = children(&mut parent, &seen, ["child"]).await;
+    executor.drop_tasks();
+    assert_eq!(parent.ended().await, ActorEnd::Abandoned);
+    assert_eq!(child.ended().await, ActorEnd::Stopped);
+    assert!(seen.take().ends_with("-child"));
+}
+
+/// A queue in which a send is in progress when the mailbox closes: it says once that it is empty,
+/// although messages follow.
+struct InProgress;
+
+impl Queue for InProgress {
+    const NAME: &'static str = "in-progress";
+    const SHARED: bool = true;
+
+    type Sender<T: Send + 'static> = <Mpsc as Queue>::Sender<T>;
+    type Receiver<T: Send + 'static> = Late<<Mpsc as Queue>::Receiver<T>>;
+
+    fn bounded<T: Send + 'static>(
+        capacity: usize,
+    ) -> Result<(Self::Sender<T>, Self::Receiver<T>), CapacityError> {
+        let (sender, receiver) = Mpsc::bounded(capacity)?;
+        Ok((sender, Late { receiver, is_late: false }))
+    }
+}
+
+struct Late<R> {
+    receiver: R,
+    is_late: bool,
+}
+
+impl<R: QueueReceiver> QueueReceiver for Late<R> {
+    type Item = R::Item;
+
+    fn try_recv(&mut self) -> Result<R::Item, PopError> {
+        match std::mem::take(&mut self.is_late) {
+            true => Err(PopError::Empty),
+            false => self.receiver.try_recv(),
+        }
+    }
+
+    fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<R::Item>> {
+        self.receiver.poll_recv(context)
+    }
+
+    fn capacity(&self) -> usize {
+        self.receiver.capacity()
+    }
+
+    fn len(&self) -> usize {
+        self.receiver.len()
+    }
+
+    fn refuse_sends(&mut self) {
+        self.receiver.refuse_sends();
+        self.is_late = true;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_task_leaves_all_its_messages_as_dead_mail_even_if_a_send_is_in_progress() {
+    let executor = Fickle::default();
+    let actors = Actors::on(executor.clone());
+    let make = probe(&Seen::default());
+    let mut actor = actors.actor(make).queue::<InProgress>().spawn().unwrap();
+    actor.tell(Wait(Arc::default())).await.unwrap();
+    yield_now().await;
+    for number in 0..3 {
+        actor.tell(Number(number)).await.unwrap();
+    }
+    executor.drop_tasks();
+    assert_eq!(actor.ended().await, ActorEnd::Abandoned);
+    assert_eq!(counted(&actors, "dead_letters"), 3);
+}
