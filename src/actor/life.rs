@@ -10,7 +10,7 @@ use mycelium_core::channel::Queue;
 
 use super::set::Set;
 use super::set::cell::{Cell, SetCell};
-use super::set::core::{AnyCell, Core};
+use super::set::core::AnyCell;
 use super::set::timers::Timers;
 use super::set::traces::ActorTraces;
 use super::values::{Ask, Gone, Mail};
@@ -196,8 +196,8 @@ pub(crate) trait Maker<A>: Send {
     fn make(&mut self) -> A;
 
     /// Called when the actor has ended, before others learn of it.
-    fn ended(&self, core: &Core) {
-        let _ = core;
+    fn ended(&self, cell: &dyn SetCell) {
+        let _ = cell;
     }
 }
 

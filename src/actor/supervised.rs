@@ -17,7 +17,7 @@ use super::builder::ActorBuilder;
 use super::life::{Actor, ActorLife};
 use super::set::Set;
 use super::set::cell::Cell;
-use super::task::drops::{Guarded, discard};
+use super::task::drops::{Guarded, Instance, discard};
 use super::task::run::Failure;
 use super::values::{ActorEnd, Mail};
 use crate::observe::health_state::HealthState;
@@ -135,22 +135,20 @@ impl fmt::Debug for ActorSupervisor {
 
 impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     /// Runs a supervised actor again and again, until it ends.
-    pub(crate) async fn live_supervised(
-        &mut self,
-        mut member: Member,
-        instance: &mut Option<A>,
-    ) -> ActorEnd {
+    pub(crate) async fn live_supervised(&mut self, mut member: Member) -> ActorEnd {
+        // Ends before the member does, so before its siblings go on.
+        let mut instance = Instance::none(&self.cell);
         // Why the previous run has ended.
         let mut cause: Option<Arc<str>> = None;
         loop {
             match turn(&self.cell, &mut member).await {
                 None => {
                     member.ended(RunEnd::Asked, self.moment());
-                    self.stop_instance(instance).await;
+                    self.stop_instance(&mut instance.actor).await;
                     return ActorEnd::Stopped;
                 }
                 Some(Turn::End(why)) => {
-                    self.stop_instance(instance).await;
+                    self.stop_instance(&mut instance.actor).await;
                     return self.concluded(why, cause);
                 }
                 Some(Turn::Begin) => {}
@@ -159,7 +157,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
                 self.count(ActorValue::Restarts);
                 self.note_restart();
             }
-            let (end, failure) = match self.run_once(&mut member, instance).await {
+            let (end, failure) = match self.run_once(&mut member, &mut instance.actor).await {
                 Some(Ok(end)) => {
                     member.ended(RunEnd::Asked, self.moment());
                     return end;
@@ -169,7 +167,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
                 }
                 Some(Err(failure)) => (RunEnd::Failed, Some(failure)),
                 None => {
-                    discard(&*self.cell, instance.take());
+                    discard(&*self.cell, instance.actor.take());
                     (RunEnd::Stopped, None)
                 }
             };
@@ -192,7 +190,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             }
             cause = Some(error.into());
             if let Verdict::End(why) = verdict {
-                self.stop_instance(instance).await;
+                self.stop_instance(&mut instance.actor).await;
                 return self.concluded(why, cause);
             }
         }

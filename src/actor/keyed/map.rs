@@ -23,9 +23,10 @@ use crate::actor::answer::answer;
 use crate::actor::builder::{actor_type, launch};
 use crate::actor::life::{Actor, ActorLife, Beginning, Maker, Restarts};
 use crate::actor::set::Set;
-use crate::actor::set::cell::Cell;
+use crate::actor::set::cell::{Cell, SetCell};
 use crate::actor::set::core::{AnyCell, Core};
 use crate::actor::set::kind::ActorKind;
+use crate::actor::task::drops::discard;
 use crate::actor::values::{SpawnActorError, WhenFull};
 use crate::support::latch::Latch;
 use crate::support::lock::lock;
@@ -36,18 +37,32 @@ const SHARDS: usize = 64;
 /// A part of the map.
 struct Shard<K, A: Actor, Q: Queue> {
     living: Living<K, A, Q>,
-    /// The actors that were replaced in `living`, and have not ended. They have no reference.
+    /// The actors that were replaced in `living`, and have not ended. The map counts as no
+    /// reference to them.
     replaced: HashMap<K, Vec<Arc<dyn AnyCell>>>,
 }
 
 type Living<K, A, Q> = HashMap<K, Arc<Cell<<A as Actor>::Mail, Q>>>;
 
 impl<K: Hash + Eq, A: Actor, Q: Queue> Shard<K, A, Q> {
-    /// Forgets an actor that was replaced. Returns the entry if it was the last one of its key.
-    fn forget(&mut self, key: &K, id: u64) -> Option<(K, Vec<Arc<dyn AnyCell>>)> {
+    /// Moves an actor from `living` to `replaced`. Returns the key if it is not needed.
+    fn replace(&mut self, key: K, cell: Arc<dyn AnyCell>) -> Option<K> {
+        let Some(cells) = self.replaced.get_mut(&key) else {
+            self.replaced.insert(key, vec![cell]);
+            return None;
+        };
+        cells.push(cell);
+        Some(key)
+    }
+
+    /// Forgets an actor that was replaced. Returns the key if it was the last one.
+    fn forget(&mut self, key: &K, id: u64) -> Option<K> {
         let cells = self.replaced.get_mut(key)?;
         cells.retain(|cell| cell.core().id != id);
-        if cells.is_empty() { self.replaced.remove_entry(key) } else { None }
+        if !cells.is_empty() {
+            return None;
+        }
+        self.replaced.remove_entry(key).map(|(key, _)| key)
     }
 }
 
@@ -116,7 +131,7 @@ where
     ) -> Result<Arc<Cell<A::Mail, Q>>, SpawnActorError> {
         let hash = hash_of(key);
         let mut shard = self.shard(hash);
-        let is_further = match shard.living.get(key) {
+        let is_new = match shard.living.get(key) {
             Some(cell) if !closed.is_some_and(|closed| Arc::ptr_eq(cell, closed)) => {
                 return Ok(cell.clone());
             }
@@ -124,29 +139,31 @@ where
         };
         // Clones the key before anything is created: `clone` is user code, and may panic.
         let (entry_key, own_key) = (key.clone(), key.clone());
-        if is_further {
-            self.count_in()?;
-        }
-        let (cell, receiver) = match self.cell() {
+        let made = if is_new { self.count_in() } else { Ok(()) }.and_then(|()| {
+            let made = self.cell();
+            if is_new && made.is_err() {
+                self.count.fetch_sub(1, Ordering::Relaxed);
+            }
+            made
+        });
+        let (cell, receiver) = match made {
             Ok(made) => made,
             Err(error) => {
-                if is_further {
-                    self.count.fetch_sub(1, Ordering::Relaxed);
-                }
+                // Releases the lock before the keys are dropped.
+                drop(shard);
                 return Err(error);
             }
         };
-        if let Some((key, closed)) = shard.living.remove_entry(key) {
-            shard.replaced.entry(key).or_default().push(closed);
-        }
+        let replaced = shard.living.remove_entry(key);
+        let closed = replaced.as_ref().map(|(_, cell)| cell.clone());
+        let spare = replaced.and_then(|(key, cell)| shard.replace(key, cell));
         shard.living.insert(entry_key, cell.clone());
         let before = shard.replaced.get(key).cloned();
         drop(shard);
-        let beginning = before.map(|before| {
-            // Drops the reference that the entry had.
-            before.last().filter(|_| !is_further).inspect(|closed| closed.release());
-            Beginning::After(before)
-        });
+        // Drops the reference that the entry had.
+        closed.inspect(|closed| closed.end_refer());
+        drop(spare);
+        let beginning = before.map(Beginning::After);
         let maker = Box::new(KeyedMaker { map: self.clone(), key: own_key });
         let restarts = self.plan.restarts.clone();
         let life = ActorLife::new(cell.clone(), receiver, maker, restarts, beginning);
@@ -178,20 +195,19 @@ where
     }
 
     /// Removes an actor that has ended. If its successor is already in the map, the successor
-    /// stays.
-    fn remove(&self, key: &K, id: u64) {
+    /// stays. Returns the keys of removed entries, which the caller drops.
+    fn remove(&self, key: &K, id: u64) -> [Option<K>; 2] {
         let mut shard = self.shard(hash_of(key));
         let is_present = shard.living.get(key).is_some_and(|cell| cell.core.id == id);
         let entry = if is_present { shard.living.remove_entry(key) } else { None };
-        let replaced = shard.forget(key, id);
-        // Releases the lock before the keys are dropped.
+        let spare = shard.forget(key, id);
         drop(shard);
-        drop(replaced);
-        if let Some((key, cell)) = entry {
+        let key = entry.map(|(key, cell)| {
             self.count.fetch_sub(1, Ordering::Relaxed);
             cell.end_refer();
-            drop(key);
-        }
+            key
+        });
+        [key, spare]
     }
 
     /// Drops the references of all entries, when the last handle is gone.
@@ -249,7 +265,9 @@ where
         (self.map.plan.factory)(&self.key)
     }
 
-    fn ended(&self, core: &Core) {
-        self.map.remove(&self.key, core.id);
+    fn ended(&self, cell: &dyn SetCell) {
+        for key in self.map.remove(&self.key, cell.core().id) {
+            discard(cell, key);
+        }
     }
 }

@@ -465,6 +465,6 @@ pub(crate) trait AnyCell: Any + Send + Sync {
     fn core(&self) -> &Core;
     /// Returns the name of the actor's type, and its queue.
     fn describe(&self) -> String;
-    /// Drops the reference that the set, or the map of keyed actors, holds.
+    /// Drops the reference that the set holds.
     fn release(&self);
 }

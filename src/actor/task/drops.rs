@@ -1,5 +1,6 @@
-//! Drops of the user's values. A panic in one is counted and logged, and changes nothing else: the
-//! task goes on, and the drop of another value may panic, too, without ending the process.
+//! Drops of the user's values: the instance, a waiting handler with what it holds, the message of a
+//! timer. A panic in one of these drops is counted and logged, and changes nothing else: the task
+//! goes on, and another drop may panic, too, without ending the process.
 
 use std::fmt;
 use std::pin::Pin;

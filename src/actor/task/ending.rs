@@ -1,16 +1,17 @@
 //! The end of an actor: messages left in its mailbox become dead mail, and others are notified.
 
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use mycelium_core::channel::{Queue, QueueReceiver};
 use mycelium_core::ring::PopError;
 use mycelium_transports::counters::ActorValue;
 
-use super::drops::{discard, panicked};
+use super::drops::{count_panic, discard};
 use crate::actor::life::{Actor, ActorLife, exclusive};
 use crate::actor::values::{ActorEnd, DeadMail, Mail, MailContent};
+use crate::supervise::caught;
 use crate::support::log;
 
 impl<A: Actor, Q: Queue> ActorLife<A, Q> {
@@ -55,19 +56,16 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
 
     /// Reports a message as dead mail. The hook may panic, and the message's drop too.
     fn bury(&mut self, mut mail: A::Mail) {
-        let mut outcome = Ok(());
         self.context.taken += u64::from(matches!(mail.content(), MailContent::Message(..)));
         if let Some((message_type, message)) = mail.bury() {
             self.count(ActorValue::DeadLetters);
             let actor = self.core().label();
             let dead = DeadMail { actor: &actor, message_type, message };
-            outcome = catch_unwind(AssertUnwindSafe(|| self.cell.set.dead_mail(&dead)));
+            if let Err(panic) = caught(&mut || self.cell.set.dead_mail(&dead)) {
+                count_panic(&*self.cell, panic, "the hook for dead mail panicked");
+            }
         }
-        let dropped = catch_unwind(AssertUnwindSafe(|| drop(mail)));
-        if let Err(panic) = outcome.and(dropped) {
-            let (actor, error) = (self.core().label(), panicked(panic));
-            log::error!(actor = &*actor, error, "a message that no handler gets caused a panic");
-        }
+        discard(&*self.cell, mail);
     }
 
     fn report(&mut self, end: ActorEnd) {
@@ -77,7 +75,9 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             self.cell.count_unseen(self.context.taken - timers);
         }
         self.has_ended = true;
-        self.maker.ended(self.core());
+        if let Err(panic) = caught(&mut || self.maker.ended(&*self.cell)) {
+            count_panic(&*self.cell, panic, "a key of the actor panicked");
+        }
         let spent = Box::new(|| unreachable!("the actor has ended"));
         discard(&*self.cell, mem::replace(&mut self.maker, spent));
         self.cell.set.remove(self.core(), end);
@@ -87,20 +87,26 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
 /// Ends an actor whose task was dropped because the executor has ended or refused it.
 impl<A: Actor, Q: Queue> Drop for ActorLife<A, Q> {
     fn drop(&mut self) {
-        /// More than enough for a sender that lost its processor in the middle of a send.
-        const TRIES: usize = 1 << 16;
+        /// Enough for a sender that lost its processor in the middle of a send.
+        const MOST: Duration = Duration::from_secs(1);
 
         if self.has_ended {
             return;
         }
-        // No task is left that could wait for their ends.
-        let children = self.context.children.take().unwrap_or_default();
-        children.values().rev().for_each(|child| child.core().stop());
-        // A send in progress hides the messages behind it. It calls no code of the user, so it ends
-        // soon, unless the queue is foreign and has promised room to a task.
+        if let Some(children) = self.context.children.take() {
+            // No task is left that could wait for their ends.
+            children.values().rev().for_each(|child| child.core().stop());
+        }
+        // First, so that no queue promises the room that is made here to a sender that waits.
+        self.receiver.refuse_sends();
         let mut left = self.close();
-        for _ in 0..TRIES {
-            if left == PopError::Closed || !Q::SHARED {
+        // A send in progress hides the messages behind it. It calls no code of the user, so it ends
+        // soon.
+        let begin = Instant::now();
+        while Q::SHARED && left == PopError::Empty {
+            if begin.elapsed() > MOST {
+                let actor = self.core().label();
+                log::error!(actor = &*actor, "a send does not end: messages may be lost");
                 break;
             }
             thread::yield_now();

@@ -42,7 +42,7 @@ pub fn run_actor<A: Actor, Q: Queue>(
         let lived = 'lived: {
             if life.beginning.is_some() {
                 let begun = {
-                    let mut begun = Box::pin(Some(life.begin_or_live(&mut instance.actor)));
+                    let mut begun = Box::pin(Some(life.begin_or_live()));
                     attended(&*instance.cell, begun.as_mut()).await
                 };
                 match begun {
@@ -73,7 +73,8 @@ pub fn run_actor<A: Actor, Q: Queue>(
                 }
             }
         };
-        // An instance ends before its children, and both before others learn of the end.
+        // An instance ends before its children, and both before others learn of the end, unless the
+        // executor drops the task.
         drop(instance);
         if life.context.children() != 0 {
             Box::pin(life.stop_children()).await;
@@ -166,10 +167,10 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
 
     /// Waits until the first run may begin. Under a supervisor it runs the actor instead, and
     /// returns the end.
-    async fn begin_or_live(&mut self, instance: &mut Option<A>) -> Option<ActorEnd> {
+    async fn begin_or_live(&mut self) -> Option<ActorEnd> {
         let beginning = *self.beginning.take()?;
         match beginning {
-            Beginning::Supervised(member) => Some(self.live_supervised(member, instance).await),
+            Beginning::Supervised(member) => Some(self.live_supervised(member).await),
             Beginning::After(before) => {
                 for cell in before {
                     cell.core().ended().await;

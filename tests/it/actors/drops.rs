@@ -1,5 +1,7 @@
 //! Tasks of actors that an executor refuses or drops, and values whose drops panic.
 
+use std::hash::{Hash, Hasher};
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -17,7 +19,7 @@ use tokio::task::{AbortHandle, yield_now};
 
 use super::keyed::probes;
 use super::probe::{
-    Gate, Number, Seen, Wait, actors, children, counted, probe, restarts, run, settled,
+    Gate, Number, Seen, Wait, actors, children, counted, fail, probe, restarts, run, settled,
 };
 
 /// Panics when it is dropped, also while its thread panics.
@@ -133,7 +135,8 @@ async fn an_actor_whose_handler_a_supervisor_drops_is_made_again_even_if_that_pa
     assert_eq!(counted(&actors, "panics"), 1);
 }
 
-/// Where an actor is when it is abandoned. Each drop panics that there is.
+/// Where an actor is when it is abandoned. What it holds there panics when it is dropped, and so
+/// does the actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
     Handler,
@@ -299,6 +302,92 @@ async fn the_next_actor_of_a_key_waits_for_all_before_it_even_if_one_never_begin
     }
 }
 
+/// A key whose drop panics once it is armed.
+#[derive(Clone)]
+struct Key(u32, Arc<AtomicBool>);
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        assert!(!self.1.load(Ordering::Relaxed), "a key that is dropped");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn panics_in_the_drops_of_keys_are_counted_and_the_actors_end() {
+    let (executor, seen, gate) = (Fickle::default(), Seen::default(), Arc::new(Gate::default()));
+    let actors = Actors::on(executor.clone());
+    let make = Mutex::new(probe(&seen));
+    let keyed = actors.keyed(move |_: &Key| make.lock().unwrap()()).build().unwrap();
+    let (key, is_armed) = (ManuallyDrop::new(Key(1, Arc::default())), Arc::default());
+    let armed = ManuallyDrop::new(Key(1, Arc::clone(&is_armed)));
+    let mut first = keyed.get(&armed).unwrap();
+    let wait = gate.clone();
+    run(&mut first, move |probe, _| probe.last_wait = Some(wait)).await;
+    assert!(keyed.passivate(&key));
+    yield_now().await;
+    keyed.tell(&key, Number(2)).await.unwrap();
+    is_armed.store(true, Ordering::Relaxed);
+    gate.open();
+    assert_eq!(first.ended().await, ActorEnd::Passivated);
+    // The keys of its entry and of its factory.
+    assert_eq!((counted(&actors, "panics"), keyed.count()), (2, 1));
+    settled(&mut keyed.get(&key).unwrap()).await;
+    assert_eq!(seen.take(), "started stopped started 2");
+    assert!(actors.shutdown(Duration::from_secs(1)).await.is_empty());
+    assert_eq!(executor.panics(), 0);
+}
+
+/// The hook for dead mail sends a message of the dropped successor again, while the map still has
+/// that successor.
+#[tokio::test(start_paused = true)]
+async fn the_next_actor_of_a_key_waits_also_if_it_is_made_while_the_one_before_ends() {
+    let (executor, seen, gate) = (Fickle::default(), Seen::default(), Arc::new(Gate::default()));
+    let actors = Actors::on(executor.clone());
+    let keyed = Arc::new(actors.keyed(probes(probe(&seen))).build().unwrap());
+    let again = Arc::downgrade(&keyed);
+    actors.on_dead_mail(move |_| again.upgrade().unwrap().try_tell(&1, Number(2)).unwrap());
+    let mut first = keyed.get(&1).unwrap();
+    let wait = gate.clone();
+    run(&mut first, move |probe, _| probe.last_wait = Some(wait)).await;
+    assert!(keyed.passivate(&1));
+    yield_now().await;
+    keyed.tell(&1, Number(1)).await.unwrap();
+    let successor = keyed.find(&1).unwrap();
+    executor.drop_last();
+    assert_eq!(successor.ended().await, ActorEnd::Abandoned);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!((seen.take(), keyed.count()), ("started stopped".into(), 1));
+    gate.open();
+    settled(&mut keyed.get(&1).unwrap()).await;
+    assert_eq!(seen.take(), "started 2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_supervisor_that_ends_calls_stopped_of_an_actor_that_waits_for_its_restart() {
+    let (actors, seen) = (actors(), Seen::default());
+    let group = actors.supervisor("parts", Strategy::OneForOne, restarts(3));
+    let mut actor = group.actor(probe(&seen)).spawn().unwrap();
+    actor.tell(fail()).await.unwrap();
+    tokio::time::sleep(restarts(3).backoff / 4).await;
+    group.stop();
+    assert_eq!(actor.ended().await, ActorEnd::Stopped);
+    assert_eq!(seen.take(), "started (told to fail) stopped");
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_children_of_an_actor_whose_task_is_dropped_end() {
     let (executor, seen) = (Fickle::default(), Seen::default());
@@ -307,7 +396,8 @@ async fn the_children_of_an_actor_whose_task_is_dropped_end() {
     let [child] = children(&mut parent, &seen, ["child"]).await;
     executor.drop_tasks();
     assert_eq!(parent.ended().await, ActorEnd::Abandoned);
-    assert_eq!(child.ended().await, ActorEnd::Stopped);
+    let ended = tokio::time::timeout(Duration::from_secs(60), child.ended()).await;
+    assert_eq!(ended, Ok(ActorEnd::Stopped));
     assert!(seen.take().ends_with("-child"));
 }
 
