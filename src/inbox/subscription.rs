@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
-use mycelium_core::message::Form;
+use mycelium_core::message::{Field, Form};
 use mycelium_core::{Message, TraceContext};
 use mycelium_transports::local::{self, Delivery, Finisher, Policy, TryRecv, Undelivered};
 
@@ -234,16 +234,8 @@ impl<M: Message> Subscription<M> {
     ///     }
     /// }
     /// ```
-    pub async fn recv_view(&mut self) -> Option<Delivery<<M::Form as Form>::Lent<'_, M>>> {
-        let next = std::future::poll_fn(|context| {
-            self.apply_failure();
-            match &mut self.subscription {
-                Some(subscription) => subscription.poll_next(context).map(Some),
-                None => Poll::Ready(None),
-            }
-        });
-        let next = next.await?;
-        self.subscription.as_mut()?.view(next)
+    pub fn recv_view(&mut self) -> impl Future<Output = Option<Delivery<Lent<'_, M>>>> + Send {
+        ReceiveView(Some(self))
     }
 
     /// Like [`recv`](Subscription::recv), for hand-written futures.
@@ -394,6 +386,37 @@ impl<M: Message> Future for Receive<'_, M> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Delivery<M>>> {
         self.get_mut().0.poll_recv(context)
+    }
+}
+
+/// What [`Subscription::recv_view`] lends.
+type Lent<'a, M> = <<M as Field>::Form as Form>::Lent<'a, M>;
+
+/// The future of [`Subscription::recv_view`]: the subscription, until it is ready.
+struct ReceiveView<'a, M: Message>(Option<&'a mut Subscription<M>>);
+
+impl<'a, M: Message> Future for ReceiveView<'a, M> {
+    type Output = Option<Delivery<Lent<'a, M>>>;
+
+    // As for `Receive`.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let handle = self.0.take().expect("it is not polled after it was ready");
+        handle.apply_failure();
+        let next = match &mut handle.subscription {
+            Some(subscription) => subscription.poll_next(context),
+            None => return Poll::Ready(None),
+        };
+        match next {
+            Poll::Ready(next) => {
+                let subscription = handle.subscription.as_mut();
+                Poll::Ready(subscription.and_then(|subscription| subscription.view(next)))
+            }
+            Poll::Pending => {
+                self.0 = Some(handle);
+                Poll::Pending
+            }
+        }
     }
 }
 

@@ -67,6 +67,15 @@ impl<H: BroadcastHandle> Consumer<H> {
         self.in_place(0)
     }
 
+    /// Returns the first `length` bytes of what [`front`](Consumer::front) returns, if all messages
+    /// of the ring have `length` bytes. Costs less if that is a constant.
+    #[inline]
+    #[must_use]
+    pub fn front_exact(&self, length: usize) -> Option<&[u8]> {
+        let slot = self.ring.slot_of(self.cursor, length)?;
+        self.is_in(slot, self.cursor).then(|| self.borrowed(slot))??.as_bytes().get(..length)
+    }
+
     /// Returns the words of the message `ahead` positions after the cursor, as
     /// [`front`](Consumer::front) does.
     #[inline]
@@ -87,7 +96,11 @@ impl<H: BroadcastHandle> Consumer<H> {
     /// Returns whether the message with this sequence is published.
     #[inline(always)]
     fn is_there(&self, sequence: usize) -> bool {
-        let slot = self.ring.slot_for(sequence, 0);
+        self.is_in(self.ring.slot_for(sequence, 0), sequence)
+    }
+
+    #[inline(always)]
+    fn is_in(&self, slot: Slot<'_>, sequence: usize) -> bool {
         // Acquire, pairs with the Release of `broadcast.publish`: the words of the message.
         slot.stamp.load(order!("broadcast.look", Acquire)) == sequence.wrapping_add(1)
     }

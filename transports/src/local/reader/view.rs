@@ -34,7 +34,7 @@ impl<M: Message> Subscription<M> {
     /// `None`, call the reader, which may still have a message.
     #[inline(never)]
     pub(super) fn next_in_arena(&mut self) -> Option<Received<M>> {
-        let header = self.reader.find_fast()?;
+        let header = self.reader.find_fast(size::<M>())?;
         let Reader { edges, body, .. } = &mut self.reader;
         let message = decode_ahead::<M>(&edges[header.edge], 0, body)?;
         self.reader.take_fast();
@@ -62,7 +62,7 @@ impl<M: Message> Subscription<M> {
             return Poll::Pending;
         }
         self.reader.settle();
-        if let Some(header) = self.reader.find_fast() {
+        if let Some(header) = self.reader.find_fast(size::<M>()) {
             return Poll::Ready(Next(NextKind::Fast(header)));
         }
         Poll::Ready(Next(match self.reader.find_or_park(context) {
@@ -83,7 +83,7 @@ impl<M: Message> Subscription<M> {
             NextKind::Closed => return None,
         };
         let mut kept = None;
-        if M::DECODES || !self.reader.edges[header.edge].is_own() {
+        if M::DECODES || !self.reader.edges[header.edge].is_own {
             kept = self.reader.bytes(header.edge).and_then(|bytes| keep::<M>(bytes).ok());
             if kept.is_none() {
                 return Some(Delivery::Gap(self.reader.reject(header)));
@@ -95,7 +95,10 @@ impl<M: Message> Subscription<M> {
         }
         let Header { sequence, attempt, .. } = header;
         let message = M::Form::lend(kept, || {
-            let bytes = self.reader.bytes(header.edge)?;
+            let bytes = match size::<M>().filter(|_| is_fast) {
+                Some(size) => self.reader.edges[header.edge].consumer.front_exact(size)?,
+                None => self.reader.bytes(header.edge)?,
+            };
             // SAFETY: a publisher of this process has encoded these bytes from a message with the
             // digest of the topic. Or they are those that `keep` has accepted: taking changes
             // neither a copy, nor where in the ring a gating reader is, whose message stays there
@@ -109,12 +112,13 @@ impl<M: Message> Subscription<M> {
 impl Reader {
     /// Returns the next message at the edge whose turn it is, if it can be read in the ring.
     /// [`take_fast`](Self::take_fast) then takes it. If this returns `None`, call
-    /// [`find`](Self::find), which may still find a message.
+    /// [`find`](Self::find), which may still find a message. `size`: that of all messages in their
+    /// slots, if the compiler knows it.
     #[inline]
-    pub(crate) fn find_fast(&mut self) -> Option<Header> {
+    pub(crate) fn find_fast(&mut self, size: Option<usize>) -> Option<Header> {
         let is_fast =
             self.is_fast() && !self.has_metadata() && self.membership.state.policy.keeps();
-        let size = self.membership.topic.schema().size;
+        let size = size.unwrap_or_else(|| self.membership.topic.schema().size);
         let edge = self.edges.get_mut(self.turn).filter(|edge| is_fast && edge.lends())?;
         let place = edge.consumer.peek_exact(&mut [], size)?;
         if edge.may_miss() {
@@ -160,6 +164,12 @@ impl Reader {
     }
 }
 
+/// Returns the size of all messages of a type, if it is fixed.
+#[inline]
+fn size<M: Message>() -> Option<usize> {
+    M::IS_FIXED.then_some(size_of::<M>())
+}
+
 /// Returns the bytes of the message `ahead` positions after the next one, in the ring or in `copy`.
 /// Only for a gating reader of messages that are not fixed. Returns `None` if there is none, or
 /// another process has overwritten it.
@@ -191,7 +201,7 @@ pub(crate) fn kept_body(
 /// Decodes the message that [`body_ahead`] returns; `None` also if it is invalid.
 pub(super) fn decode_ahead<M: Message>(edge: &Edge, ahead: usize, copy: &mut [usize]) -> Option<M> {
     let bytes = body_ahead(edge, ahead, copy)?;
-    if M::DECODES || !edge.is_own() {
+    if M::DECODES || !edge.is_own {
         return decode::<M>(bytes).ok();
     }
     // SAFETY: a publisher of this process has encoded these bytes from a message with the digest of

@@ -10,13 +10,16 @@ use mycelium_core::doorbell::{SleepWord, announce};
 use mycelium_core::ring::broadcast::{Broadcast, Consumer, Peek, ReaderWords, Storage as _};
 use mycelium_core::ring::region::TopicStorage;
 
-use super::{ALIGNS, Edge, Kept, Origin, Progress, PublisherState, ReaderEntry, SubscriberState};
+use super::{Edge, Kept, Origin, Progress, PublisherState, ReaderEntry, SubscriberState};
 use crate::counters::{EdgeValue, Line, Region, plain};
 use crate::local::ring::roster::Numbered;
 use crate::local::ring::shared::{MappedOrigin, Ring};
 use crate::local::ring::{Abandoned, first};
 use crate::local::values::{GapReason, Policy};
 use crate::sync::{AtomicUsize, Ordering, lock};
+
+/// Whether messages in the arena of a ring begin at a multiple of 8, because words do.
+pub(crate) const ALIGNS: bool = size_of::<usize>() == 8;
 
 impl Edge {
     /// Returns the sequence of the message at a position of the ring.
@@ -148,15 +151,6 @@ impl Edge {
     #[inline]
     pub(crate) fn lends(&self) -> bool {
         self.consumer.borrows()
-    }
-
-    /// Whether the bytes of messages in the ring are as this process has encoded them, and aligned:
-    /// its publisher is here and has their type, and no other process can write to the ring.
-    #[inline]
-    pub(crate) fn is_own(&self) -> bool {
-        let is_private = || self.publisher.ring.storage().imports().is_none();
-        let is_typed = matches!(self.publisher.origin, Origin::Local { is_typed: true });
-        ALIGNS && is_typed && self.lends() && is_private()
     }
 
     /// Whether the subscription must always check this edge, because its publisher does not
@@ -421,6 +415,9 @@ impl PublisherState {
         // Wakes the publisher, which may have parked because the ring seemed full while the reader
         // joined.
         publisher.wake();
+        let is_private = publisher.ring.storage().imports().is_none();
+        let is_typed = matches!(publisher.origin, Origin::Local { is_typed: true });
+        let is_own = ALIGNS && is_typed && consumer.borrows() && is_private;
         let publisher = publisher.clone();
         let after = after.map(|(_, earlier)| Arc::downgrade(earlier));
         let (passed, loss_reported, end) = (0, false, None);
@@ -430,6 +427,7 @@ impl PublisherState {
             slot,
             line,
             gates,
+            is_own,
             gates_from,
             was_evicted,
             known,

@@ -38,6 +38,7 @@ use super::values::{Policy, Schema, Start, SubscribeOptions};
 use crate::counters::{EdgeValue, Line, PublisherValue, plain};
 use crate::descriptor::OwnedFd;
 use crate::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+pub(crate) use edge::ALIGNS;
 use pressure::{Pressure, Room, Threshold};
 use stall::{Eviction, Evictions};
 
@@ -567,9 +568,6 @@ impl SubscriberState {
     }
 }
 
-/// Whether messages in the arena of a ring begin at a multiple of 8, because words do.
-pub(crate) const ALIGNS: bool = size_of::<usize>() == 8;
-
 /// One publisher's ring as seen by one subscription.
 #[derive(Debug)]
 pub(crate) struct Edge {
@@ -580,6 +578,9 @@ pub(crate) struct Edge {
     pub(crate) line: Arc<Line<EdgeValue>>,
     /// Whether the publisher waits for this subscription.
     gates: bool,
+    /// Whether the bytes of messages in the ring are as this process has encoded them, and aligned:
+    /// its publisher is here and has their type, and no other process can write to the ring.
+    pub(crate) is_own: bool,
     /// Only for a gating subscription: from this position on, messages are missing only after an
     /// eviction.
     pub(crate) gates_from: usize,
