@@ -69,6 +69,20 @@ impl<H: BroadcastHandle> Consumer<H> {
 
     /// Returns the first `length` bytes of what [`front`](Consumer::front) returns, if all messages
     /// of the ring have `length` bytes. Costs less if that is a constant.
+    ///
+    /// ```
+    /// use mycelium_core::ring::broadcast::{Broadcast, Layout};
+    ///
+    /// let ring = Broadcast::boxed(Layout::exact(4, 8), 1)?;
+    /// let mut writer = Broadcast::producer(&ring).expect("the only writer");
+    /// let reader = Broadcast::gating(&ring).expect("one entry is free");
+    /// assert_eq!(reader.front_exact(8), None);
+    /// let word = usize::from_ne_bytes([7; size_of::<usize>()]);
+    /// writer.try_push(&[word; 8 / size_of::<usize>()], 8).expect("there is room");
+    /// assert_eq!(reader.front_exact(8), Some(&[7; 8][..]));
+    /// assert_eq!(reader.front_exact(16), None);
+    /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
+    /// ```
     #[inline]
     #[must_use]
     pub fn front_exact(&self, length: usize) -> Option<&[u8]> {
