@@ -101,10 +101,10 @@ impl<A: Actor, Q: Queue> Drop for ActorLife<A, Q> {
         self.receiver.refuse_sends();
         let mut left = self.close();
         // A send in progress hides the messages behind it. It calls no code of the user, so it ends
-        // soon.
+        // soon. If the queue has no messages, then at most a promise of room is left, to a task.
         #[expect(clippy::disallowed_methods, reason = "the sender is a thread, in real time")]
         let begin = Instant::now();
-        while Q::SHARED && left == PopError::Empty {
+        while Q::SHARED && left == PopError::Empty && !self.receiver.is_empty() {
             if begin.elapsed() > MOST {
                 let actor = self.core().label();
                 log::error!(actor = &*actor, "a send does not end: messages may be lost");
