@@ -371,7 +371,7 @@ values! {
         Refused = "refused",
         /// Runs that ended with an error.
         Errors = "errors",
-        /// Runs that panicked.
+        /// Runs that panicked, and drops that did.
         Panics = "panics",
         /// Restarts.
         Restarts = "restarts",
