@@ -177,8 +177,21 @@ impl Nodes {
         }
     }
 
+    /// Returns a text about processes of other users, if there are such.
+    fn others(&self) -> Option<String> {
+        let text = format!(
+            "the counters of {} processes of other users cannot be seen: run the tool as that user, \
+             or as root",
+            self.of_others
+        );
+        (self.of_others > 0).then_some(text)
+    }
+
     /// Prints to standard error which counters the last read could not read.
     pub fn warn(&self) {
+        if self.attached.is_empty() {
+            self.others().iter().for_each(|others| warn(others));
+        }
         self.refused.iter().take(MOST_WARNINGS).for_each(|refused| warn(refused));
         if let Some(others) = self.refused.len().checked_sub(MOST_WARNINGS).filter(|it| *it > 0) {
             warn(&format!("and {others} others"));
@@ -251,12 +264,8 @@ impl Nodes {
         }
         // Warns of none of these, because the message above names them.
         self.refused.clear();
-        if self.of_others > 0 {
-            text += &format!(
-                "; the counters of {} processes of other users cannot be seen: run the tool as that \
-                 user, or as root",
-                self.of_others
-            );
+        if let Some(others) = self.others() {
+            text += &format!("; {others}");
         }
         if let Some(code) = code {
             text += &format!(" [{code}]");

@@ -1,6 +1,9 @@
 //! `ls`, `hz`, `counters`, `top --once` and `check --live` against running nodes.
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use mycelium::counters::Region;
@@ -10,7 +13,7 @@ use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::common::{Ended, Process, json, kill, run, tool};
+use crate::common::{Ended, Process, json, kill, run, skip, tool};
 use crate::world::World;
 
 /// Waits until the condition holds.
@@ -289,6 +292,30 @@ fn counters_that_cannot_be_read_are_a_warning() {
     assert!(ended.err.contains("; counters of process "), "{}", ended.err);
     assert!(ended.err.ends_with("]\n"), "{}", ended.err);
     assert_eq!(ended.err.matches("[M0").count(), 1, "{}", ended.err);
+}
+
+/// Otherwise an empty table would say that no node runs.
+#[test]
+fn a_user_without_nodes_learns_that_those_of_others_cannot_be_seen() {
+    if !rustix::process::geteuid().is_root() {
+        return skip(
+            "a_user_without_nodes_learns_that",
+            "only root can run another user's process",
+        );
+    }
+    let (_node, _) = after(1);
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
+    // That user may not reach the directory that tests are built in.
+    let copy = directory.path().join("mycelium");
+    // By a process, so that none of another test inherits a descriptor that writes to the program.
+    let copied = Command::new("cp").arg(tool(&[]).get_program()).arg(&copy).status();
+    assert!(copied.unwrap().success());
+    let output = Command::new(&copy).arg("ls").current_dir("/").uid(65_534).gid(65_534).output();
+    let Ended { out, err, .. } = Ended::of(&output.unwrap()).expect(0);
+    assert!(out.starts_with("NODE") && out.lines().count() == 1, "{out}");
+    assert!(err.starts_with("warning: the counters of "), "{err}");
+    assert!(err.contains(" processes of other users cannot be seen: "), "{err}");
 }
 
 /// The tests run as root or as another user.
