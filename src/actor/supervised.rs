@@ -149,7 +149,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
                 }
                 Some(Turn::End(why)) => {
                     self.stop_instance(&mut instance.actor).await;
-                    return self.concluded(why, cause);
+                    return concluded(why, cause);
                 }
                 Some(Turn::Begin) => {}
             }
@@ -191,7 +191,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             cause = Some(error.into());
             if let Verdict::End(why) = verdict {
                 self.stop_instance(&mut instance.actor).await;
-                return self.concluded(why, cause);
+                return concluded(why, cause);
             }
         }
     }
@@ -225,17 +225,15 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         let executor = &self.cell.set.executor;
         Moment { now: executor.now(), jitter: executor.entropy() }
     }
+}
 
-    /// Returns the end of the actor, in the form that watchers get.
-    fn concluded(&self, why: Why, cause: Option<Arc<str>>) -> ActorEnd {
-        let failed = |error: Option<Arc<str>>| {
-            self.count(ActorValue::Failed);
-            let error = error.unwrap_or_else(|| "its supervisor gave up".into());
+/// Returns the end of the actor, in the form that watchers get.
+fn concluded(why: Why, cause: Option<Arc<str>>) -> ActorEnd {
+    match why {
+        Why::Completed | Why::SupervisorEnded => ActorEnd::Stopped,
+        Why::NotRestarted | Why::GaveUp { .. } => {
+            let error = cause.unwrap_or_else(|| "its supervisor gave up".into());
             ActorEnd::Failed { error }
-        };
-        match why {
-            Why::Completed | Why::SupervisorEnded => ActorEnd::Stopped,
-            Why::NotRestarted | Why::GaveUp { .. } => failed(cause),
         }
     }
 }

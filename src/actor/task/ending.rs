@@ -74,6 +74,9 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             let timers = self.context.timers.as_mut().map_or(0, |timers| exclusive(timers).told());
             self.cell.count_unseen(self.context.taken - timers);
         }
+        if let ActorEnd::Failed { .. } = &end {
+            self.count(ActorValue::Failed);
+        }
         self.has_ended = true;
         if let Err(panic) = caught(&mut || self.maker.ended(&*self.cell)) {
             count_panic(&*self.cell, panic, "a key of the actor panicked");

@@ -234,7 +234,6 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         let code = Failure::code(error);
         let Some(pause) = pause else {
             log::error!(actor = &*actor, error, %code, "the actor failed permanently");
-            self.count(ActorValue::Failed);
             return ControlFlow::Break(ActorEnd::Failed { error: failure.text });
         };
         log::warn!(

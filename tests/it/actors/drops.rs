@@ -177,6 +177,7 @@ async fn panics_in_the_drops_of_an_abandoned_actor_are_counted() {
             assert_eq!(actor.ended().await, ActorEnd::Abandoned, "{place:?}, {is_dropped}");
             yield_now().await;
             assert_eq!(counted(&actors, "panics"), 2, "{place:?}, {is_dropped}");
+            assert_eq!(counted(&actors, "failed"), 0, "it was abandoned: {place:?}");
             assert_eq!(executor.panics(), 0, "{place:?}, {is_dropped}");
         }
     }
