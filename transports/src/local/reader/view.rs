@@ -95,7 +95,7 @@ impl<M: Message> Subscription<M> {
         }
         let Header { sequence, attempt, .. } = header;
         let message = M::Form::lend(kept, || {
-            let bytes = match size::<M>().filter(|_| is_fast) {
+            let bytes = match size::<M>().filter(|_| is_fast && ALIGNS) {
                 Some(size) => self.reader.edges[header.edge].consumer.front_exact(size)?,
                 None => self.reader.bytes(header.edge)?,
             };
