@@ -65,8 +65,8 @@ impl<A: Actor> ActorContext<A> {
     }
 
     /// Spawns a child. The child ends when this actor ends or is restarted, before `stopped` runs.
-    /// If the executor drops this actor's task, the child is only told to stop. If the child fails too
-    /// often, this actor fails.
+    /// If the executor drops this actor's task, the child is only told to stop. If the child fails
+    /// too often, this actor fails.
     ///
     /// # Errors
     /// Same as [`ActorBuilder::spawn`].

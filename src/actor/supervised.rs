@@ -120,8 +120,8 @@ impl ActorSupervisor {
         self.set.supervision().tree(|tree| tree.health(self.id))
     }
 
-    /// Ends the supervisor and its actors, the last one first. It refuses further actors. Their runs
-    /// are dropped, without `stopped`, which runs only for those that wait for a restart.
+    /// Ends the supervisor and its actors, the last one first. It refuses further actors. Runs are
+    /// dropped without `stopped`, which is called only if an actor waits for its restart.
     pub fn stop(&self) {
         let moment = Moment { now: self.set.executor.now(), jitter: 0 };
         self.set.supervision().tree(|tree| tree.stop(self.id, moment));

@@ -180,17 +180,18 @@ impl Nodes {
     /// Returns a text about processes of other users, if there are such.
     fn others(&self) -> Option<String> {
         let text = format!(
-            "the counters of {} processes of other users cannot be seen: run the tool as that user, \
-             or as root",
+            "the counters of {} processes of other users cannot be seen: run the tool as that \
+             user, or as root",
             self.of_others
         );
         (self.of_others > 0).then_some(text)
     }
 
-    /// Prints to standard error which counters the last read could not read.
+    /// Prints to standard error which counters the last read could not read, and if it has read
+    /// none, whether other users have processes.
     pub fn warn(&self) {
-        if self.attached.is_empty() {
-            self.others().iter().for_each(|others| warn(others));
+        if let Some(others) = self.others().filter(|_| self.attached.is_empty()) {
+            warn(&others);
         }
         self.refused.iter().take(MOST_WARNINGS).for_each(|refused| warn(refused));
         if let Some(others) = self.refused.len().checked_sub(MOST_WARNINGS).filter(|it| *it > 0) {

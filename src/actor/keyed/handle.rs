@@ -264,8 +264,8 @@ where
         ActorRef::of(&cell).ok()
     }
 
-    /// Returns the number of living actors. One whose `stopped` still runs when the next message has
-    /// come for its key is not counted.
+    /// Returns the number of living actors. One whose `stopped` still runs when the next message for
+    /// its key has come is not counted.
     #[must_use]
     pub fn count(&self) -> usize {
         self.map.count()

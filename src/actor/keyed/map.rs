@@ -139,14 +139,7 @@ where
         };
         // Clones the key before anything is created: `clone` is user code, and may panic.
         let (entry_key, own_key) = (key.clone(), key.clone());
-        let made = if is_new { self.count_in() } else { Ok(()) }.and_then(|()| {
-            let made = self.cell();
-            if is_new && made.is_err() {
-                self.count.fetch_sub(1, Ordering::Relaxed);
-            }
-            made
-        });
-        let (cell, receiver) = match made {
+        let (cell, receiver) = match self.counted_cell(is_new) {
             Ok(made) => made,
             Err(error) => {
                 // Releases the lock before the keys are dropped.
@@ -156,13 +149,15 @@ where
         };
         let replaced = shard.living.remove_entry(key);
         let closed = replaced.as_ref().map(|(_, cell)| cell.clone());
-        let spare = replaced.and_then(|(key, cell)| shard.replace(key, cell));
+        // Dropped at the end, when the new actor has its task: the drop is user code.
+        let _spare = replaced.and_then(|(key, cell)| shard.replace(key, cell));
         shard.living.insert(entry_key, cell.clone());
         let before = shard.replaced.get(key).cloned();
         drop(shard);
-        // Drops the reference that the entry had.
-        closed.inspect(|closed| closed.end_refer());
-        drop(spare);
+        if let Some(closed) = closed {
+            // Drops the reference that the entry had.
+            closed.end_refer();
+        }
         let beginning = before.map(Beginning::After);
         let maker = Box::new(KeyedMaker { map: self.clone(), key: own_key });
         let restarts = self.plan.restarts.clone();
@@ -179,6 +174,22 @@ where
         let more = |count| (count < limit).then_some(count + 1);
         let counted = self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
         counted.map(drop).map_err(|_| SpawnActorError::Limit { actor: A::NAME, limit })
+    }
+
+    /// Creates an actor as [`cell`](Map::cell) does, and counts it if its key is new.
+    #[expect(clippy::type_complexity, reason = "an actor and the end of its mailbox")]
+    fn counted_cell(
+        &self,
+        is_new: bool,
+    ) -> Result<(Arc<Cell<A::Mail, Q>>, Q::Receiver<A::Mail>), SpawnActorError> {
+        if is_new {
+            self.count_in()?;
+        }
+        self.cell().inspect_err(|_| {
+            if is_new {
+                self.count.fetch_sub(1, Ordering::Relaxed);
+            }
+        })
     }
 
     /// Creates an actor without a task. It has one reference.

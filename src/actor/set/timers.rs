@@ -42,8 +42,8 @@ impl<M> Default for Timers<M> {
 }
 
 impl<M> Timers<M> {
-    /// Cancels a timer, and returns its message; after the last one, `None`, and the sleep ends. A
-    /// timer that is created later has another number.
+    /// Cancels one timer and returns its message. Without timers, ends the sleep and returns `None`.
+    /// A timer that is created later has another number.
     pub(crate) fn pop(&mut self) -> Option<Message<M>> {
         let entry = self.entries.pop();
         if entry.is_none() {

@@ -15,7 +15,7 @@ use mycelium::{Error, Result, actor};
 use mycelium_core::ring::{CapacityError, PopError};
 use mycelium_executor::{Executor, SendFuture, SpawnError};
 use mycelium_tokio::Tokio;
-use tokio::task::{AbortHandle, yield_now};
+use tokio::task::{AbortHandle, JoinError, JoinHandle, yield_now};
 
 use super::keyed::probes;
 use super::probe::{
@@ -116,7 +116,6 @@ async fn a_panic_in_the_drop_of_a_factory_is_counted() {
     assert_eq!(actor.number().await, Ok(7));
     actor.stop();
     assert_eq!(actor.ended().await, ActorEnd::Stopped);
-    yield_now().await;
     assert_eq!(counted(&actors, "panics"), 3);
 }
 
@@ -175,10 +174,9 @@ async fn panics_in_the_drops_of_an_abandoned_actor_are_counted() {
                 false => drop(actors.shutdown(Duration::ZERO).await),
             }
             assert_eq!(actor.ended().await, ActorEnd::Abandoned, "{place:?}, {is_dropped}");
-            yield_now().await;
             assert_eq!(counted(&actors, "panics"), 2, "{place:?}, {is_dropped}");
             assert_eq!(counted(&actors, "failed"), 0, "it was abandoned: {place:?}");
-            assert_eq!(executor.panics(), 0, "{place:?}, {is_dropped}");
+            assert_eq!(executor.panics().await, 0, "{place:?}, {is_dropped}");
         }
     }
 }
@@ -191,7 +189,7 @@ struct State {
     inner: Tokio,
     refuses: AtomicBool,
     tasks: Mutex<Vec<AbortHandle>>,
-    panics: Arc<Mutex<u32>>,
+    ends: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Default for State {
@@ -200,7 +198,7 @@ impl Default for State {
             inner: Tokio::current().unwrap(),
             refuses: AtomicBool::default(),
             tasks: Mutex::default(),
-            panics: Arc::default(),
+            ends: Mutex::default(),
         }
     }
 }
@@ -220,9 +218,11 @@ impl Fickle {
         self.0.tasks.lock().unwrap().pop().unwrap().abort();
     }
 
-    /// Returns how many tasks have panicked.
-    fn panics(&self) -> u32 {
-        *self.0.panics.lock().unwrap()
+    /// Waits for the ends of all tasks. Returns how many have panicked.
+    async fn panics(&self) -> usize {
+        let ends = std::mem::take(&mut *self.0.ends.lock().unwrap());
+        let ends = futures_util::future::join_all(ends).await;
+        ends.iter().filter(|end| end.as_ref().is_err_and(JoinError::is_panic)).count()
     }
 }
 
@@ -237,12 +237,7 @@ impl Executor for Fickle {
         }
         let task = tokio::spawn(task);
         self.0.tasks.lock().unwrap().push(task.abort_handle());
-        let panics = self.0.panics.clone();
-        tokio::spawn(async move {
-            if task.await.is_err_and(|error| error.is_panic()) {
-                *panics.lock().unwrap() += 1;
-            }
-        });
+        self.0.ends.lock().unwrap().push(task);
         Ok(())
     }
 
@@ -349,7 +344,7 @@ async fn panics_in_the_drops_of_keys_are_counted_and_the_actors_end() {
     settled(&mut keyed.get(&key).unwrap()).await;
     assert_eq!(seen.take(), "started stopped started 2");
     assert!(actors.shutdown(Duration::from_secs(1)).await.is_empty());
-    assert_eq!(executor.panics(), 0);
+    assert_eq!(executor.panics().await, 0);
 }
 
 /// The hook for dead mail sends a message of the dropped successor again, while the map still has

@@ -371,7 +371,7 @@ values! {
         Refused = "refused",
         /// Runs that ended with an error.
         Errors = "errors",
-        /// Runs that panicked, and drops that did.
+        /// Runs that panicked, and values that did when they were dropped.
         Panics = "panics",
         /// Restarts.
         Restarts = "restarts",
