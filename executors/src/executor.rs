@@ -6,6 +6,8 @@ use std::future::pending;
 use std::io;
 use std::net::{TcpListener, TcpStream};
 #[cfg(unix)]
+use std::os::fd::OwnedFd;
+#[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use mycelium_core::{Code, debug_as_display};
 
 #[cfg(unix)]
-use crate::network::WakeStream;
+use crate::network::Watched;
 use crate::network::{Listener, Stream};
 use crate::thread::{GrantedPlacement, Thread, ThreadError};
 
@@ -164,14 +166,16 @@ pub trait Executor: Send + Sync + 'static {
         Err(no_network(self, "a Unix socket"))
     }
 
-    /// Adopts a connected Unix socket to which the peer writes only to wake this side. The default
-    /// reads it as a [`unix_stream`](Executor::unix_stream).
+    /// Reports the events of a descriptor, which is never read: other processes wake tasks of this
+    /// executor by it. Without it they wake a thread, which wakes the tasks.
     ///
     /// # Errors
-    /// If the executor cannot watch the socket, or has no network.
+    /// If the executor cannot watch any descriptor, as the default.
     #[cfg(unix)]
-    fn wake_stream(&self, socket: UnixStream) -> io::Result<WakeStream> {
-        self.unix_stream(socket).map(WakeStream::reading)
+    fn watch(&self, descriptor: OwnedFd) -> io::Result<Watched> {
+        drop(descriptor);
+        let text = format!("executor `{}` cannot watch a descriptor", self.name());
+        Err(io::Error::new(io::ErrorKind::Unsupported, text))
     }
 
     /// Adopts a listening Unix socket.
@@ -314,8 +318,8 @@ impl<E: Executor + ?Sized> Executor for Arc<E> {
     }
 
     #[cfg(unix)]
-    fn wake_stream(&self, socket: UnixStream) -> io::Result<WakeStream> {
-        (**self).wake_stream(socket)
+    fn watch(&self, descriptor: OwnedFd) -> io::Result<Watched> {
+        (**self).watch(descriptor)
     }
 
     #[cfg(unix)]

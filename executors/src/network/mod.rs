@@ -16,7 +16,9 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 pub use listener::{Accept, Listener, ListeningSocket};
 pub use resolve::connect_first;
-pub use stream::{Duplex, Stream, WakeStream};
+#[cfg(unix)]
+pub use stream::Watched;
+pub use stream::{Duplex, Stream};
 
 // Addresses of listeners, and the peers of connections.
 

@@ -53,6 +53,8 @@ mod queue;
 use std::future::{pending, poll_fn};
 use std::io;
 use std::net::{TcpListener, TcpStream};
+#[cfg(target_os = "linux")]
+use std::os::fd::OwnedFd;
 #[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -63,7 +65,7 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 #[cfg(target_os = "linux")]
-use mycelium_executor::WakeStream;
+use mycelium_executor::Watched;
 use mycelium_executor::{
     Executor, GrantedPlacement, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError, Stream,
     Thread, ThreadError, contain,
@@ -251,9 +253,9 @@ impl Executor for Tokio {
     }
 
     #[cfg(target_os = "linux")]
-    fn wake_stream(&self, socket: UnixStream) -> io::Result<WakeStream> {
+    fn watch(&self, descriptor: OwnedFd) -> io::Result<Watched> {
         let _entered = self.handle.enter();
-        net::unix::wake_stream(socket)
+        net::unix::watch(descriptor)
     }
 
     #[cfg(unix)]

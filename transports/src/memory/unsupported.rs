@@ -94,27 +94,28 @@ impl Connection {
     }
 }
 
-/// A wake socket, which never exists on this system.
+/// A wake timer, which never exists on this system.
 #[derive(Debug)]
-pub enum WakeSocket {}
+pub enum WakeTimer {}
 
-impl WakeSocket {
+impl WakeTimer {
+    /// Returns false.
+    #[must_use]
+    pub fn is_supported() -> bool {
+        false
+    }
+
     /// Is never called, because no connection exists on this system.
     ///
     /// # Errors
     /// Never: there is no connection.
     pub fn open(
-        connection: &Connection,
+        connection: &Arc<Connection>,
         _: u8,
         _: &dyn Executor,
         _: impl Fn() + Send + 'static,
-    ) -> io::Result<WakeSocket> {
-        match *connection {}
-    }
-
-    /// Is never called, because no connection exists on this system.
-    pub fn empty(&self) {
-        match *self {}
+    ) -> io::Result<WakeTimer> {
+        match **connection {}
     }
 }
 

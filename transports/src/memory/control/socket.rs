@@ -16,11 +16,11 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::fs::fcntl_get_seals;
 use rustix::io::Errno;
-use rustix::net::sockopt::{socket_domain, socket_type};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, RecvMsg, ReturnFlags,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, RecvMsg, ReturnFlags,
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
+use rustix::time::timerfd_gettime;
 
 use crate::endpoint::unix::{Access, BoundSocket};
 use crate::memory::error::ControlError;
@@ -125,24 +125,20 @@ fn check(bytes: &[u8], flags: ReturnFlags, descriptors: &[OwnedFd]) -> Result<Pa
     let (kind, found) = (packet.kind, descriptors.len());
     let expected = usize::from(kind.has_descriptor());
     // Descriptors are lost if this process had none left to receive them.
-    let is_lost = flags.contains(ReturnFlags::CTRUNC) && found < expected;
-    if found != expected && !is_lost {
+    let may_lack = kind == PacketKind::WakeTimer || flags.contains(ReturnFlags::CTRUNC);
+    if found > expected || found < expected && !may_lack {
         return Err(PacketError::Descriptors { kind, expected, found });
     }
-    // None of these calls may wait.
+    // These calls must not wait. Only timers have a time, and only memfds have seals.
     match descriptors {
-        [socket] if kind == PacketKind::WakeSocket => {
-            is_unix_stream(socket).then_some(packet).ok_or(PacketError::NoSocket(kind))
+        [timer] if kind == PacketKind::WakeTimer && timerfd_gettime(timer).is_err() => {
+            Err(PacketError::NoTimer(kind))
         }
-        // Only memfds have seals.
-        [memory] if fcntl_get_seals(memory).is_err() => Err(PacketError::NoMemory(kind)),
+        [memory] if kind != PacketKind::WakeTimer && fcntl_get_seals(memory).is_err() => {
+            Err(PacketError::NoMemory(kind))
+        }
         _ => Ok(packet),
     }
-}
-
-fn is_unix_stream(descriptor: &OwnedFd) -> bool {
-    socket_domain(descriptor) == Ok(AddressFamily::UNIX)
-        && socket_type(descriptor) == Ok(SocketType::STREAM)
 }
 
 // Closers: close descriptors of peers on other threads.
