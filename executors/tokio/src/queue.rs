@@ -1,5 +1,11 @@
 //! tokio's bounded channel as a queue for mailboxes.
+//!
+//! After a receiver has refused more sends, tokio still lets a sender push that has a permit, at
+//! any later time, perhaps when nobody receives any more. So here a sender that gets its permit
+//! after the refusal gives it back, and the receiver waits for those that are about to push.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::task::{Context, Poll};
 
 use mycelium_core::channel::{self, Queue, SendError};
@@ -37,18 +43,51 @@ impl Queue for TokioMpsc {
         if capacity < 2 || !capacity.is_power_of_two() || capacity > most {
             return Err(CapacityError::Invalid { given: capacity });
         }
-        let (sender, receiver) = mpsc::channel(capacity);
-        Ok((QueueSender(sender), QueueReceiver(receiver)))
+        let ((sender, receiver), pushing) = (mpsc::channel(capacity), Pushing::default());
+        let receiver = QueueReceiver { receiver, pushing: pushing.clone(), refuses: false };
+        Ok((QueueSender { sender, pushing }, receiver))
+    }
+}
+
+/// The number of senders that are about to push.
+#[derive(Clone, Debug, Default)]
+struct Pushing(Arc<AtomicUsize>);
+
+/// Counts one of them.
+struct Push<'a>(&'a AtomicUsize);
+
+impl Pushing {
+    /// Begins a push, which must not wait. After this a sender must look whether it is refused.
+    fn begin(&self) -> Push<'_> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        // A Dekker handshake with `QueueReceiver::refuse_sends`: either the sender sees that it is
+        // refused, or the receiver sees this number.
+        fence(Ordering::SeqCst);
+        Push(&self.0)
+    }
+
+    /// Returns the number. If it is 0, what was pushed can be received.
+    fn count(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Push<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Release);
     }
 }
 
 /// A sender of [`TokioMpsc`].
 #[derive(Debug)]
-pub struct QueueSender<T>(mpsc::Sender<T>);
+pub struct QueueSender<T> {
+    sender: mpsc::Sender<T>,
+    pushing: Pushing,
+}
 
 impl<T> Clone for QueueSender<T> {
     fn clone(&self) -> QueueSender<T> {
-        QueueSender(self.0.clone())
+        QueueSender { sender: self.sender.clone(), pushing: self.pushing.clone() }
     }
 }
 
@@ -56,14 +95,21 @@ impl<T: Send> channel::QueueSender for QueueSender<T> {
     type Item = T;
 
     fn try_send(&mut self, item: T) -> Result<(), PushError<T>> {
-        self.0.try_send(item).map_err(|refused| match refused {
+        let _push = self.pushing.begin();
+        self.sender.try_send(item).map_err(|refused| match refused {
             error::TrySendError::Full(item) => PushError::Full(item),
             error::TrySendError::Closed(item) => PushError::Closed(item),
         })
     }
 
     async fn send(&mut self, item: T) -> Result<(), SendError<T>> {
-        self.0.send(item).await.map_err(|refused| SendError(refused.0))
+        let Ok(permit) = self.sender.reserve().await else { return Err(SendError(item)) };
+        let _push = self.pushing.begin();
+        if self.sender.is_closed() {
+            return Err(SendError(item));
+        }
+        permit.send(item);
+        Ok(())
     }
 
     fn try_clone(&self) -> Option<Self> {
@@ -71,45 +117,74 @@ impl<T: Send> channel::QueueSender for QueueSender<T> {
     }
 
     fn is_closed(&self) -> bool {
-        self.0.is_closed()
+        self.sender.is_closed()
     }
 
     fn capacity(&self) -> usize {
-        self.0.max_capacity()
+        self.sender.max_capacity()
     }
 
     fn len(&self) -> usize {
-        self.0.max_capacity().saturating_sub(self.0.capacity())
+        self.sender.max_capacity().saturating_sub(self.sender.capacity())
     }
 }
 
 /// The receiver of [`TokioMpsc`].
 #[derive(Debug)]
-pub struct QueueReceiver<T>(mpsc::Receiver<T>);
+pub struct QueueReceiver<T> {
+    receiver: mpsc::Receiver<T>,
+    pushing: Pushing,
+    /// Whether this side has refused more sends.
+    refuses: bool,
+}
+
+impl<T> QueueReceiver<T> {
+    /// Returns the next item, or whether one may follow.
+    fn next(&mut self) -> Result<T, PopError> {
+        // Read first: what these senders push is found by a later call.
+        let is_last = self.refuses && self.pushing.count() == 0;
+        self.receiver.try_recv().map_err(|refused| match refused {
+            error::TryRecvError::Empty if !is_last => PopError::Empty,
+            error::TryRecvError::Empty | error::TryRecvError::Disconnected => PopError::Closed,
+        })
+    }
+}
 
 impl<T: Send> channel::QueueReceiver for QueueReceiver<T> {
     type Item = T;
 
     fn try_recv(&mut self) -> Result<T, PopError> {
-        self.0.try_recv().map_err(|refused| match refused {
-            error::TryRecvError::Empty => PopError::Empty,
-            error::TryRecvError::Disconnected => PopError::Closed,
-        })
+        self.next()
     }
 
     fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<T>> {
-        self.0.poll_recv(context)
+        if !self.refuses {
+            return self.receiver.poll_recv(context);
+        }
+        match self.next() {
+            Ok(item) => Poll::Ready(Some(item)),
+            Err(PopError::Closed) => Poll::Ready(None),
+            Err(PopError::Empty) => {
+                // A sender is about to push.
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
     }
 
     fn capacity(&self) -> usize {
-        self.0.max_capacity()
+        self.receiver.max_capacity()
     }
 
     fn len(&self) -> usize {
-        self.0.len()
+        let pushing = if self.refuses { self.pushing.count() } else { 0 };
+        self.receiver.len() + pushing
     }
 
     fn refuse_sends(&mut self) {
-        self.0.close();
+        self.receiver.close();
+        self.refuses = true;
+        // See `Pushing::begin`.
+        fence(Ordering::SeqCst);
     }
 }

@@ -1,7 +1,9 @@
 //! The map from keys to living actors.
 //!
 //! The map is divided into shards, each with its own lock. The lock is held to find a key or to add
-//! an actor; sending, wake-ups and the start of a task happen after it is released.
+//! an actor; sending, wake-ups and the start of a task happen after it is released. So do the clones
+//! and drops of keys, which are code of the user. A panic of a key leaves the map as it was: all
+//! hashes and comparisons come before the first change.
 //!
 //! **One at a time.** The actor of a key ends in three steps: its mailbox refuses messages, its
 //! instance is dropped, and it leaves the map. A sender that finds the mailbox closed in between
@@ -9,15 +11,18 @@
 //! on, but its task first waits for the end of its predecessor. So no sender has to wait, and two
 //! actors of a key never run at the same time. A successor may end before it begins, because the
 //! executor refuses or drops its task. So a shard keeps each predecessor until it has ended, and a
-//! successor waits for all of them.
+//! successor waits for all of them. A successor that has ended stays in the map as long as they.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use mycelium_core::channel::Queue;
-use mycelium_executor::Executor;
+use mycelium_executor::{Executor, SpawnError};
 
 use crate::actor::answer::answer;
 use crate::actor::builder::{actor_type, launch};
@@ -37,32 +42,25 @@ const SHARDS: usize = 64;
 /// A part of the map.
 struct Shard<K, A: Actor, Q: Queue> {
     living: Living<K, A, Q>,
-    /// The actors that were replaced in `living`, and have not ended. The map counts as no
-    /// reference to them.
-    replaced: HashMap<K, Vec<Arc<dyn AnyCell>>>,
+    /// The predecessors of actors in `living`, by the numbers of these.
+    predecessors: HashMap<u64, Predecessors>,
 }
 
 type Living<K, A, Q> = HashMap<K, Arc<Cell<<A as Actor>::Mail, Q>>>;
 
-impl<K: Hash + Eq, A: Actor, Q: Queue> Shard<K, A, Q> {
-    /// Moves an actor from `living` to `replaced`. Returns the key if it is not needed.
-    fn replace(&mut self, key: K, cell: Arc<dyn AnyCell>) -> Option<K> {
-        let Some(cells) = self.replaced.get_mut(&key) else {
-            self.replaced.insert(key, vec![cell]);
-            return None;
-        };
-        cells.push(cell);
-        Some(key)
-    }
+/// The actors that an actor has replaced and that have not ended. The map has no reference to them.
+#[derive(Default)]
+struct Predecessors {
+    cells: Vec<Arc<dyn AnyCell>>,
+    /// Whether the actor that has replaced them has ended. The map no longer counts it, nor has it a
+    /// reference to it.
+    has_ended: bool,
+}
 
-    /// Forgets an actor that was replaced. Returns the key if it was the last one.
-    fn forget(&mut self, key: &K, id: u64) -> Option<K> {
-        let cells = self.replaced.get_mut(key)?;
-        cells.retain(|cell| cell.core().id != id);
-        if !cells.is_empty() {
-            return None;
-        }
-        self.replaced.remove_entry(key).map(|(key, _)| key)
+impl<K: Hash + Eq, A: Actor, Q: Queue> Shard<K, A, Q> {
+    /// Returns whether an actor of the map has ended.
+    fn has_ended(&self, cell: &Cell<A::Mail, Q>) -> bool {
+        self.predecessors.get(&cell.core.id).is_some_and(|before| before.has_ended)
     }
 }
 
@@ -103,7 +101,7 @@ where
         Map {
             plan,
             shards: (0..SHARDS)
-                .map(|_| Shard { living: HashMap::new(), replaced: HashMap::new() })
+                .map(|_| Shard { living: HashMap::new(), predecessors: HashMap::new() })
                 .map(Mutex::new)
                 .collect(),
             count: AtomicUsize::new(0),
@@ -119,7 +117,8 @@ where
 
     /// Returns the actor of a key, if it lives.
     pub(super) fn find(&self, key: &K) -> Option<Arc<Cell<A::Mail, Q>>> {
-        self.shard(hash_of(key)).living.get(key).cloned()
+        let shard = self.shard(hash_of(key));
+        shard.living.get(key).filter(|cell| !shard.has_ended(cell)).cloned()
     }
 
     /// Returns the actor of a key. Creates a new one if there is none, or if the present one is
@@ -130,41 +129,73 @@ where
         closed: Option<&Arc<Cell<A::Mail, Q>>>,
     ) -> Result<Arc<Cell<A::Mail, Q>>, SpawnActorError> {
         let hash = hash_of(key);
-        let mut shard = self.shard(hash);
-        let is_new = match shard.living.get(key) {
-            Some(cell) if !closed.is_some_and(|closed| Arc::ptr_eq(cell, closed)) => {
-                return Ok(cell.clone());
-            }
-            ended => ended.is_none(),
-        };
-        // Clones the key before anything is created: `clone` is user code, and may panic.
-        let (entry_key, own_key) = (key.clone(), key.clone());
-        let (cell, receiver) = match self.counted_cell(is_new) {
-            Ok(made) => made,
-            Err(error) => {
-                // Releases the lock before the keys are dropped.
-                drop(shard);
-                return Err(error);
-            }
-        };
-        let replaced = shard.living.remove_entry(key);
-        let closed = replaced.as_ref().map(|(_, cell)| cell.clone());
-        // Dropped at the end, when the new actor has its task: the drop is user code.
-        let _spare = replaced.and_then(|(key, cell)| shard.replace(key, cell));
-        shard.living.insert(entry_key, cell.clone());
-        let before = shard.replaced.get(key).cloned();
-        drop(shard);
-        if let Some(closed) = closed {
-            // Drops the reference that the entry had.
-            closed.end_refer();
+        let is_usable = |cell: &Arc<_>| !closed.is_some_and(|closed| Arc::ptr_eq(cell, closed));
+        if let Some(cell) = self.shard(hash).living.get(key)
+            && is_usable(cell)
+        {
+            return Ok(cell.clone());
         }
-        let beginning = before.map(Beginning::After);
-        let maker = Box::new(KeyedMaker { map: self.clone(), key: own_key });
-        let restarts = self.plan.restarts.clone();
-        let life = ActorLife::new(cell.clone(), receiver, maker, restarts, beginning);
+        let (mut entry_key, own_key) = (Some(key.clone()), Some(key.clone()));
+        let mut guard = self.shard(hash);
+        let Shard { living, predecessors } = &mut *guard;
+        let mut replaced = None;
+        let found = match living.get_mut(key) {
+            Some(cell) if is_usable(cell) => Err(Ok(cell.clone())),
+            Some(place) => {
+                let before = predecessors.get(&place.core.id);
+                let has_ended = before.is_some_and(|before| before.has_ended);
+                self.counted_cell(has_ended).map_err(Err).map(|(cell, receiver)| {
+                    let last = mem::replace(place, cell.clone());
+                    let before = predecessors.remove(&last.core.id).unwrap_or_default();
+                    replaced = (!has_ended).then_some(last);
+                    let last = replaced.clone().map(|cell| cell as Arc<dyn AnyCell>);
+                    let all = before.cells.into_iter().chain(last);
+                    let cells: Vec<_> = all.filter(|cell| !cell.core().has_ended()).collect();
+                    if !cells.is_empty() {
+                        let before = Predecessors { cells: cells.clone(), has_ended: false };
+                        predecessors.insert(cell.core.id, before);
+                    }
+                    (cell, receiver, Some(cells))
+                })
+            }
+            None => match living.entry(entry_key.take().expect("it was cloned")) {
+                Entry::Vacant(place) => match self.counted_cell(true) {
+                    Ok((cell, receiver)) => {
+                        place.insert(cell.clone());
+                        Ok((cell, receiver, None))
+                    }
+                    Err(error) => {
+                        entry_key = Some(place.into_key());
+                        Err(Err(error))
+                    }
+                },
+                // The key compares itself in different ways.
+                Entry::Occupied(place) => Err(Ok(place.get().clone())),
+            },
+        };
+        drop(guard);
+        let (cell, receiver, before) = match found {
+            Ok(made) => made,
+            Err(found) => {
+                drop_both(entry_key, own_key);
+                return found;
+            }
+        };
+        if let Some(replaced) = replaced {
+            // Drops the reference that the entry had.
+            replaced.end_refer();
+        }
+        let maker = KeyedMaker { map: self.clone(), key: own_key.expect("it was cloned") };
+        let (beginning, restarts) = (before.map(Beginning::After), self.plan.restarts.clone());
+        let life = ActorLife::new(cell.clone(), receiver, Box::new(maker), restarts, beginning);
         // Launches the actor after the lock is released, because the actor leaves the map if the
         // executor refuses its task.
         launch(&**self.plan.executor(hash), life, A::launch())?;
+        if cell.core.is_abandoned() {
+            // The executor has dropped the task at once: another one would end in the same way.
+            let error = SpawnError::Ended;
+            return Err(SpawnActorError::Executor { actor: A::NAME, error });
+        }
         Ok(cell)
     }
 
@@ -205,35 +236,55 @@ where
         Ok((set.add(actor_type::<A>(), None, (false, false), make)?, receiver))
     }
 
-    /// Removes an actor that has ended. If its successor is already in the map, the successor
-    /// stays. Returns the keys of removed entries, which the caller drops.
-    fn remove(&self, key: &K, id: u64) -> [Option<K>; 2] {
-        let mut shard = self.shard(hash_of(key));
-        let is_present = shard.living.get(key).is_some_and(|cell| cell.core.id == id);
-        let entry = if is_present { shard.living.remove_entry(key) } else { None };
-        let spare = shard.forget(key, id);
-        drop(shard);
-        let key = entry.map(|(key, cell)| {
+    /// Removes an actor that has ended. Its entry stays if its successor is in it, or as long as
+    /// actors that it has replaced have not ended. Returns the key of a removed entry, which the
+    /// caller drops.
+    fn remove(&self, key: &K, id: u64) -> Option<K> {
+        let mut guard = self.shard(hash_of(key));
+        let Shard { living, predecessors } = &mut *guard;
+        let cell = living.get(key)?.clone();
+        let is_present = cell.core.id == id;
+        let is_last = match predecessors.get_mut(&cell.core.id) {
+            Some(before) => {
+                before.has_ended |= is_present;
+                before.cells.retain(|it| it.core().id != id && !it.core().has_ended());
+                before.cells.is_empty()
+                    && predecessors.remove(&cell.core.id).is_some_and(|before| before.has_ended)
+            }
+            None => is_present,
+        };
+        let entry = if is_last { living.remove_entry(key) } else { None };
+        drop(guard);
+        if is_present {
             self.count.fetch_sub(1, Ordering::Relaxed);
             cell.end_refer();
-            key
-        });
-        [key, spare]
+        }
+        entry.map(|(key, _)| key)
     }
 
     /// Drops the references of all entries, when the last handle is gone.
     pub(super) fn release(&self) {
         self.is_released.set();
         for shard in &self.shards {
-            let living = std::mem::take(&mut lock(shard).living);
-            self.count.fetch_sub(living.len(), Ordering::Relaxed);
-            living.values().for_each(|cell| cell.end_refer());
+            let mut shard = lock(shard);
+            let living = mem::take(&mut shard.living);
+            let predecessors = mem::take(&mut shard.predecessors);
+            drop(shard);
+            for (key, cell) in living {
+                let before = predecessors.get(&cell.core.id);
+                if !before.is_some_and(|before| before.has_ended) {
+                    self.count.fetch_sub(1, Ordering::Relaxed);
+                    cell.end_refer();
+                }
+                discard(&*cell, key);
+            }
         }
     }
 
     /// Calls `visit` with the keys and the actors of one shard.
     pub(super) fn visit(&self, part: usize, visit: impl FnMut((&K, &Arc<Cell<A::Mail, Q>>))) {
-        lock(&self.shards[part]).living.iter().for_each(visit);
+        let shard = lock(&self.shards[part]);
+        shard.living.iter().filter(|(_, cell)| !shard.has_ended(cell)).for_each(visit);
     }
 
     pub(super) fn parts(&self) -> std::ops::Range<usize> {
@@ -260,6 +311,15 @@ fn hash_of<K: Hash>(key: &K) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(key)
 }
 
+/// Drops two values, the second one also if the drop of the first one panics.
+fn drop_both<T>(first: T, second: T) {
+    let panic = catch_unwind(AssertUnwindSafe(|| drop(first)));
+    drop(second);
+    if let Err(panic) = panic {
+        resume_unwind(panic);
+    }
+}
+
 /// Creates the instances of the actor of one key, and removes the actor from the map at its end.
 struct KeyedMaker<K, A: Actor, Q: Queue> {
     map: Arc<Map<K, A, Q>>,
@@ -277,7 +337,7 @@ where
     }
 
     fn ended(&self, cell: &dyn SetCell) {
-        for key in self.map.remove(&self.key, cell.core().id) {
+        if let Some(key) = self.map.remove(&self.key, cell.core().id) {
             discard(cell, key);
         }
     }

@@ -395,6 +395,11 @@ impl Core {
         self.end()
     }
 
+    /// Returns whether the actor has ended because its task was dropped or a shutdown did not wait.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.has_ended() && self.end() == ActorEnd::Abandoned
+    }
+
     /// Returns how the actor has ended.
     fn end(&self) -> ActorEnd {
         let is_unreferenced = self.control.load(Ordering::Relaxed) & UNREFERENCED != 0;

@@ -1,7 +1,9 @@
 //! Tasks of actors that an executor refuses or drops, and values whose drops panic.
 
+use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -188,6 +190,8 @@ struct Fickle(Arc<State>);
 struct State {
     inner: Tokio,
     refuses: AtomicBool,
+    /// Takes tasks and drops them at once.
+    drops: AtomicBool,
     tasks: Mutex<Vec<AbortHandle>>,
     ends: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -197,6 +201,7 @@ impl Default for State {
         State {
             inner: Tokio::current().unwrap(),
             refuses: AtomicBool::default(),
+            drops: AtomicBool::default(),
             tasks: Mutex::default(),
             ends: Mutex::default(),
         }
@@ -234,6 +239,9 @@ impl Executor for Fickle {
     fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError> {
         if self.0.refuses.load(Ordering::Relaxed) {
             return Err(SpawnError::WrongThread);
+        }
+        if self.0.drops.load(Ordering::Relaxed) {
+            return Ok(());
         }
         let task = tokio::spawn(task);
         self.0.tasks.lock().unwrap().push(task.abort_handle());
@@ -298,6 +306,83 @@ async fn the_next_actor_of_a_key_waits_for_all_before_it_even_if_one_never_begin
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_executor_that_drops_each_task_is_asked_once() {
+    let executor = Fickle::default();
+    let actors = Actors::on(executor.clone());
+    let keyed = actors.keyed(probes(probe(&Seen::default()))).build().unwrap();
+    executor.0.drops.store(true, Ordering::Relaxed);
+    let refused = keyed.try_tell(&1, Number(1)).unwrap_err();
+    assert_eq!(refused.into_message(), Number(1));
+    executor.0.drops.store(false, Ordering::Relaxed);
+    keyed.try_tell(&1, Number(1)).unwrap();
+}
+
+thread_local! {
+    /// After how many hashes and comparisons a key panics.
+    static UNTIL_PANIC: Cell<u32> = const { Cell::new(u32::MAX) };
+}
+
+/// A key that panics when it is hashed or compared.
+#[derive(Clone)]
+struct Careless(u32);
+
+impl Careless {
+    fn step(&self) -> u32 {
+        UNTIL_PANIC.set(UNTIL_PANIC.get() - 1);
+        assert_ne!(UNTIL_PANIC.get(), 0, "a key that is looked up");
+        self.0
+    }
+}
+
+impl Hash for Careless {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.step().hash(state);
+    }
+}
+
+impl PartialEq for Careless {
+    fn eq(&self, other: &Careless) -> bool {
+        self.step() == other.0
+    }
+}
+
+impl Eq for Careless {}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_panics_in_the_map_changes_nothing() {
+    for is_ending in [false, true] {
+        for step in 1..20 {
+            let (actors, seen, gate) = (actors(), Seen::default(), Arc::new(Gate::default()));
+            let make = Mutex::new(probe(&seen));
+            let make = move |_: &Careless| make.lock().unwrap()();
+            let keyed = actors.keyed(make).limit(1).build().unwrap();
+            if is_ending {
+                let mut first = keyed.get(&Careless(1)).unwrap();
+                let wait = gate.clone();
+                run(&mut first, move |probe, _| probe.last_wait = Some(wait)).await;
+                keyed.passivate(&Careless(1));
+                yield_now().await;
+            }
+            UNTIL_PANIC.set(step);
+            let told = catch_unwind(AssertUnwindSafe(|| keyed.try_tell(&Careless(1), Number(1))));
+            let is_last = UNTIL_PANIC.replace(u32::MAX) != 0;
+            assert_eq!(told.is_ok(), is_last, "{is_ending}, {step}");
+            keyed.try_tell(&Careless(1), Number(2)).unwrap();
+            gate.open();
+            settled(&mut keyed.get(&Careless(1)).unwrap()).await;
+            let before = if is_ending { "started stopped " } else { "" };
+            let told = if is_last { "1 2" } else { "2" };
+            assert_eq!(seen.take(), format!("{before}started {told}"), "{is_ending}, {step}");
+            assert_eq!((keyed.count(), actors.count()), (1, 1), "{is_ending}, {step}");
+            assert!(actors.shutdown(Duration::from_secs(1)).await.is_empty());
+            if is_last {
+                break;
+            }
+        }
+    }
+}
+
 /// A key whose drop panics once it is armed.
 #[derive(Clone)]
 struct Key(u32, Arc<AtomicBool>);
@@ -339,12 +424,32 @@ async fn panics_in_the_drops_of_keys_are_counted_and_the_actors_end() {
     is_armed.store(true, Ordering::Relaxed);
     gate.open();
     assert_eq!(first.ended().await, ActorEnd::Passivated);
-    // The keys of its entry and of its factory.
-    assert_eq!((counted(&actors, "panics"), keyed.count()), (2, 1));
+    // That of its factory; the entry of the map has the other one.
+    assert_eq!((counted(&actors, "panics"), keyed.count()), (1, 1));
     settled(&mut keyed.get(&key).unwrap()).await;
     assert_eq!(seen.take(), "started stopped started 2");
     assert!(actors.shutdown(Duration::from_secs(1)).await.is_empty());
-    assert_eq!(executor.panics().await, 0);
+    assert_eq!((counted(&actors, "panics"), executor.panics().await), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn panics_in_the_drops_of_keys_end_no_process_and_leave_no_actor() {
+    let (actors, seen) = (actors(), Seen::default());
+    let make = Mutex::new(probe(&seen));
+    let keyed = actors.keyed(move |_: &Key| make.lock().unwrap()()).limit(100).build().unwrap();
+    let is_armed = Arc::new(AtomicBool::default());
+    let keys: Vec<_> = (0..101).map(|key| ManuallyDrop::new(Key(key, is_armed.clone()))).collect();
+    for key in &keys[..100] {
+        keyed.try_tell(key, Number(1)).unwrap();
+    }
+    is_armed.store(true, Ordering::Relaxed);
+    // Both copies of the key panic.
+    let told = catch_unwind(AssertUnwindSafe(|| keyed.try_tell(&keys[100], Number(1))));
+    assert!(told.is_err());
+    drop(keyed);
+    // Longer than the actors need for their messages.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(actors.count(), 0);
 }
 
 /// The hook for dead mail sends a message of the dropped successor again, while the map still has
