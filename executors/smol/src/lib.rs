@@ -46,10 +46,12 @@
 //! Timers and sockets may be awaited on any thread and by any executor.
 //!
 //! This crate knows the executor trait and smol, but no message and no transport. `lib.rs` has the
-//! adapter, `local.rs` local tasks, `threads.rs` threads that run an executor, `net.rs` sockets.
+//! adapter, `local.rs` local tasks, `tasks.rs` the ends of tasks, `threads.rs` threads that run an
+//! executor, `net.rs` sockets.
 
 mod local;
 mod net;
+mod tasks;
 mod threads;
 
 use std::io;
@@ -69,6 +71,7 @@ use mycelium_executor::{
 };
 
 use local::{LocalGuard, LocalHandle};
+use tasks::Tasks;
 
 /// An executor of smol as an [`Executor`].
 #[derive(Clone, Debug)]
@@ -80,14 +83,14 @@ pub struct Smol {
 }
 
 /// The owner of the threads that run the tasks.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Runner {
     /// The user of this crate.
     User,
     /// [`run`], with this number of threads.
-    Threads(usize),
+    Threads(usize, Arc<Tasks>),
     /// One thread, which also runs local tasks.
-    Local(LocalHandle),
+    Local(LocalHandle, Arc<Tasks>),
 }
 
 /// Runs `body` with a new executor on `threads` threads; the calling thread is the first of them.
@@ -96,10 +99,15 @@ enum Runner {
 /// # Errors
 /// If the system cannot start the threads.
 pub fn run<F: Future>(threads: usize, body: impl FnOnce(Smol) -> F) -> io::Result<F::Output> {
-    let threads = threads.max(1);
+    let (threads, all) = (threads.max(1), Tasks::new());
     let tasks = Arc::new(async_executor::Executor::new());
-    let executor = Smol::with_runner(&tasks, Runner::Threads(threads));
-    threads::run(threads, &tasks, body(executor))
+    let executor = Smol::with_runner(&tasks, Runner::Threads(threads, all.clone()));
+    let body = body(executor);
+    threads::run(threads, &tasks, async {
+        let result = body.await;
+        all.end().await;
+        result
+    })
 }
 
 /// Runs `body` with an executor that also takes local tasks, on the calling thread. Its tasks make
@@ -126,14 +134,21 @@ pub fn run<F: Future>(threads: usize, body: impl FnOnce(Smol) -> F) -> io::Resul
 /// ```
 pub async fn local<F: Future>(body: impl FnOnce(Smol) -> F) -> F::Output {
     let tasks = Arc::new(async_executor::Executor::new());
-    let guard = LocalGuard::new();
-    let executor = Smol::with_runner(&tasks, Runner::Local(guard.handle));
-    guard.tasks.run(tasks.run(body(executor))).await
+    let (guard, all) = (LocalGuard::new(), Tasks::new());
+    let executor = Smol::with_runner(&tasks, Runner::Local(guard.handle, all.clone()));
+    let body = body(executor);
+    let run = tasks.run(async {
+        let result = body.await;
+        all.end().await;
+        result
+    });
+    guard.tasks.run(run).await
 }
 
 impl Smol {
     /// Wraps an executor that the caller runs, on one thread or on several. It has ended when the
-    /// caller drops it.
+    /// caller drops it. `async_executor` may then leave a task undropped for ever that another
+    /// thread wakes at that moment; [`run`] and [`local()`] leave none.
     #[must_use]
     pub fn new(executor: &Arc<async_executor::Executor<'static>>) -> Smol {
         Smol::with_runner(executor, Runner::User)
@@ -146,27 +161,34 @@ impl Smol {
 
 impl Executor for Smol {
     fn name(&self) -> String {
-        match self.runner {
+        match &self.runner {
             Runner::User => "smol, run by its user".to_owned(),
-            Runner::Threads(count) => format!("smol, {count} threads"),
-            Runner::Local(_) => "smol, local tasks on one thread".to_owned(),
+            Runner::Threads(count, _) => format!("smol, {count} threads"),
+            Runner::Local(..) => "smol, local tasks on one thread".to_owned(),
         }
     }
 
     fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError> {
         let tasks = self.tasks.upgrade().ok_or(SpawnError::Ended)?;
-        tasks.spawn(contain(task)).detach();
-        Ok(())
+        match &self.runner {
+            Runner::User => {
+                tasks.spawn(contain(task)).detach();
+                Ok(())
+            }
+            Runner::Threads(_, all) | Runner::Local(_, all) => {
+                all.add(|place| tasks.spawn(place.run(task)))
+            }
+        }
     }
 
     fn runs_local(&self) -> bool {
-        matches!(self.runner, Runner::Local(_))
+        matches!(self.runner, Runner::Local(..))
     }
 
     fn spawn_local(&self, make: MakeLocal) -> Result<(), SpawnError> {
-        match self.runner {
-            Runner::Local(handle) => handle.spawn(make),
-            Runner::User | Runner::Threads(_) => Err(SpawnError::LocalUnsupported),
+        match &self.runner {
+            Runner::Local(handle, all) => handle.spawn(make, all),
+            Runner::User | Runner::Threads(..) => Err(SpawnError::LocalUnsupported),
         }
     }
 

@@ -2,11 +2,14 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, ThreadId};
 
 use async_executor::LocalExecutor;
-use mycelium_executor::{MakeLocal, SpawnError, contain};
+use mycelium_executor::{MakeLocal, SpawnError};
+
+use crate::tasks::Tasks;
 
 thread_local! {
     /// The local executors of this thread with their keys, rarely more than one.
@@ -21,7 +24,7 @@ pub(crate) struct LocalHandle {
 }
 
 impl LocalHandle {
-    pub(crate) fn spawn(self, make: MakeLocal) -> Result<(), SpawnError> {
+    pub(crate) fn spawn(self, make: MakeLocal, all: &Arc<Tasks>) -> Result<(), SpawnError> {
         if self.thread != thread::current().id() {
             return Err(SpawnError::WrongThread);
         }
@@ -31,8 +34,8 @@ impl LocalHandle {
         // While the thread ends, its thread-local values are gone. The executor then counts as
         // ended.
         let tasks = found.ok().flatten().ok_or(SpawnError::Ended)?;
-        tasks.spawn(contain(make())).detach();
-        Ok(())
+        let task = make();
+        all.add(|place| tasks.spawn(place.run(task)))
     }
 }
 

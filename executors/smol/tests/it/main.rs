@@ -2,4 +2,5 @@
 #![cfg(all(unix, not(miri)))]
 
 mod conformance;
+mod ends;
 mod subjects;

@@ -1,0 +1,76 @@
+//! The tasks of an executor that this crate runs, which end with it.
+//!
+//! To drop an executor of [`async_executor`] is not enough: a task that another thread wakes at that
+//! moment may enter the executor's queue after the drop has emptied the queue, and is then never
+//! dropped. So the tasks are cancelled while the executor still runs.
+
+use std::fmt;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_executor::Task;
+use mycelium_executor::{SpawnError, contain};
+use slab::Slab;
+
+/// The tasks that have not ended; `None` once they are cancelled.
+pub(crate) struct Tasks(Mutex<Option<Slab<Task<()>>>>);
+
+impl Tasks {
+    pub(crate) fn new() -> Arc<Tasks> {
+        Arc::new(Tasks(Mutex::new(Some(Slab::new()))))
+    }
+
+    /// Adds a task: `spawn` gets its place, for [`Place::run`].
+    pub(crate) fn add(
+        self: &Arc<Self>,
+        spawn: impl FnOnce(Place) -> Task<()>,
+    ) -> Result<(), SpawnError> {
+        let mut running = self.lock();
+        let entry = running.as_mut().ok_or(SpawnError::Ended)?.vacant_entry();
+        let place = Place { tasks: self.clone(), key: entry.key() };
+        entry.insert(spawn(place));
+        Ok(())
+    }
+
+    /// Cancels all tasks, and refuses others. Ready once all are dropped, for which the executor
+    /// must run.
+    pub(crate) async fn end(&self) {
+        let running = mem::take(&mut *self.lock());
+        for (_, task) in running.into_iter().flatten() {
+            task.cancel().await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Slab<Task<()>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Tasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tasks").finish_non_exhaustive()
+    }
+}
+
+/// The place of a task among the others, which is free once this is dropped.
+pub(crate) struct Place {
+    tasks: Arc<Tasks>,
+    key: usize,
+}
+
+impl Place {
+    /// Runs the task, and then frees its place.
+    pub(crate) async fn run(self, task: impl Future<Output = ()> + Unpin) {
+        contain(task).await;
+        drop(self);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let task = self.tasks.lock().as_mut().and_then(|running| running.try_remove(self.key));
+        if let Some(task) = task {
+            task.detach();
+        }
+    }
+}
