@@ -172,7 +172,7 @@ pub trait Executor: Send + Sync + 'static {
     /// # Errors
     /// If the executor cannot watch any descriptor, as the default.
     #[cfg(unix)]
-    fn watch(&self, descriptor: OwnedFd) -> io::Result<Watched> {
+    fn watch(&self, descriptor: Arc<OwnedFd>) -> io::Result<Watched> {
         drop(descriptor);
         let text = format!("executor `{}` cannot watch a descriptor", self.name());
         Err(io::Error::new(io::ErrorKind::Unsupported, text))
@@ -318,7 +318,7 @@ impl<E: Executor + ?Sized> Executor for Arc<E> {
     }
 
     #[cfg(unix)]
-    fn watch(&self, descriptor: OwnedFd) -> io::Result<Watched> {
+    fn watch(&self, descriptor: Arc<OwnedFd>) -> io::Result<Watched> {
         (**self).watch(descriptor)
     }
 

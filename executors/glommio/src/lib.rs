@@ -289,7 +289,7 @@ impl Executor for Glommio {
         net::stream(self.inbox.clone(), socket)
     }
 
-    fn watch(&self, descriptor: OwnedFd) -> io::Result<Watched> {
+    fn watch(&self, descriptor: Arc<OwnedFd>) -> io::Result<Watched> {
         net::watch_events(self.inbox.clone(), descriptor)
     }
 

@@ -65,7 +65,7 @@ where
 }
 
 /// Watches a descriptor of any kind.
-pub(crate) fn watch_events(inbox: Arc<Inbox>, descriptor: OwnedFd) -> io::Result<Watched> {
+pub(crate) fn watch_events(inbox: Arc<Inbox>, descriptor: Arc<OwnedFd>) -> io::Result<Watched> {
     let adopt = |events| Ok(WatchedFile { inbox, file: events, watched: None });
     Watched::by_epoll(descriptor, adopt, WatchedFile::poll_readable)
 }

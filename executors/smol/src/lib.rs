@@ -236,7 +236,7 @@ impl Executor for Smol {
     }
 
     #[cfg(target_os = "linux")]
-    fn watch(&self, descriptor: OwnedFd) -> io::Result<Watched> {
+    fn watch(&self, descriptor: Arc<OwnedFd>) -> io::Result<Watched> {
         net::unix::watch(descriptor)
     }
 

@@ -116,6 +116,8 @@ pub(crate) mod unix {
     #[cfg(target_os = "linux")]
     use std::os::fd::OwnedFd;
     use std::os::unix::net::{UnixListener, UnixStream};
+    #[cfg(target_os = "linux")]
+    use std::sync::Arc;
 
     use async_io::Async;
     #[cfg(target_os = "linux")]
@@ -131,7 +133,7 @@ pub(crate) mod unix {
     }
 
     #[cfg(target_os = "linux")]
-    pub(crate) fn watch(descriptor: OwnedFd) -> io::Result<Watched> {
+    pub(crate) fn watch(descriptor: Arc<OwnedFd>) -> io::Result<Watched> {
         Watched::by_epoll(descriptor, Async::new_nonblocking, |events, context| {
             events.poll_readable(context)
         })

@@ -395,7 +395,7 @@ pub fn two_listeners_accept_as_one<S: Subject>() {
 pub fn a_watched_descriptor_reports_each_event_or_is_refused<S: Subject>() {
     inside::<S>(async |executor| {
         let (ours, mut other) = UnixStream::pair().expect("a pair");
-        let mut watched = match executor.watch(ours.into()) {
+        let mut watched = match executor.watch(Arc::new(ours.into())) {
             Ok(watched) => watched,
             Err(error) => return assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}"),
         };

@@ -12,6 +12,8 @@ use std::mem::MaybeUninit;
 #[cfg(target_os = "linux")]
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
+#[cfg(target_os = "linux")]
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -113,7 +115,7 @@ impl Watched {
     /// That of `watch`, or of the system, which has no descriptor left.
     #[cfg(target_os = "linux")]
     pub fn by_epoll<W: AsFd + Send + 'static>(
-        descriptor: OwnedFd,
+        descriptor: Arc<OwnedFd>,
         watch: impl FnOnce(OwnedFd) -> io::Result<W>,
         poll_readable: fn(&mut W, &mut Context<'_>) -> Poll<io::Result<()>>,
     ) -> io::Result<Watched> {

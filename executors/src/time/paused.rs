@@ -249,7 +249,7 @@ impl<E: Executor> Executor for PausedTime<E> {
     }
 
     #[cfg(unix)]
-    fn watch(&self, descriptor: OwnedFd) -> io::Result<Watched> {
+    fn watch(&self, descriptor: Arc<OwnedFd>) -> io::Result<Watched> {
         self.executor.watch(descriptor)
     }
 

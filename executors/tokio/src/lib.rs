@@ -253,7 +253,7 @@ impl Executor for Tokio {
     }
 
     #[cfg(target_os = "linux")]
-    fn watch(&self, descriptor: OwnedFd) -> io::Result<Watched> {
+    fn watch(&self, descriptor: Arc<OwnedFd>) -> io::Result<Watched> {
         let _entered = self.handle.enter();
         net::unix::watch(descriptor)
     }

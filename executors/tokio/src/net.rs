@@ -92,6 +92,8 @@ pub(crate) mod unix {
     #[cfg(target_os = "linux")]
     use std::os::fd::OwnedFd;
     use std::os::unix::net;
+    #[cfg(target_os = "linux")]
+    use std::sync::Arc;
     use std::task::{Context, Poll, ready};
 
     #[cfg(target_os = "linux")]
@@ -114,7 +116,7 @@ pub(crate) mod unix {
     /// tokio's epoll is edge-triggered: it reports each event, also of a readable descriptor.
     #[cfg(target_os = "linux")]
     #[expect(deprecated, reason = "an `OwnedFd` stays the same; the replacement is unsafe")]
-    pub(crate) fn watch(descriptor: OwnedFd) -> io::Result<Watched> {
+    pub(crate) fn watch(descriptor: Arc<OwnedFd>) -> io::Result<Watched> {
         let descriptor = AsyncFd::with_interest(descriptor, Interest::READABLE)?;
         Ok(Watched::new(move |context| match ready!(descriptor.poll_read_ready(context)) {
             Ok(mut event) => {

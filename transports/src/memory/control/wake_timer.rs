@@ -25,7 +25,7 @@ use crate::sync::{AtomicBool, Ordering};
 
 /// A timer of this process or of the peer.
 #[derive(Debug)]
-pub(super) struct Timer(OwnedFd);
+pub(super) struct Timer(Arc<OwnedFd>);
 
 impl Timer {
     /// Creates a timer.
@@ -34,14 +34,15 @@ impl Timer {
     /// If no descriptor is left, or the system's timers cannot be rung: it was built without
     /// `CONFIG_CHECKPOINT_RESTORE`.
     fn create() -> io::Result<Timer> {
-        let timer = Timer(timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)?);
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)?;
+        let timer = Timer(Arc::new(timer));
         timer.ring()?;
         Ok(timer)
     }
 
     /// Wraps a timer of the peer. [`Closers`](super::socket::Closers) must drop the result.
     pub(super) fn of_peer(timer: OwnedFd) -> Timer {
-        Timer(timer)
+        Timer(Arc::new(timer))
     }
 
     /// Wakes the task that waits for the timer, without waiting.
@@ -86,7 +87,7 @@ impl WakeTimer {
         ring: impl Fn() + Send + 'static,
     ) -> io::Result<WakeTimer> {
         let timer = Timer::create()?;
-        let watched = executor.watch(timer.0.try_clone()?)?;
+        let watched = executor.watch(timer.0.clone())?;
         let (connection, has_ended) = (connection.clone(), AtomicBool::new(false));
         let shared = Arc::new(Shared { timer, connection, number, has_ended });
         let [timer, of_task] = [shared.clone(), shared.clone()].map(WakeTimer);

@@ -77,7 +77,7 @@ impl Executor for Watcher {
         Box::pin(std::future::pending())
     }
 
-    fn watch(&self, descriptor: OwnedFd) -> io::Result<Watched> {
+    fn watch(&self, descriptor: Arc<OwnedFd>) -> io::Result<Watched> {
         let events = epoll::create(CreateFlags::CLOEXEC)?;
         let kinds = EventFlags::IN | EventFlags::ET;
         epoll::add(&events, &descriptor, EventData::new_u64(0), kinds)?;
