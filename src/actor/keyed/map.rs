@@ -139,6 +139,7 @@ where
         let mut guard = self.shard(hash);
         let Shard { living, predecessors } = &mut *guard;
         let mut replaced = None;
+        // `Ok` has a new actor, `Err` the result if there is none.
         let found = match living.get_mut(key) {
             Some(cell) if is_usable(cell) => Err(Ok(cell.clone())),
             Some(place) => {
@@ -191,12 +192,15 @@ where
         // Launches the actor after the lock is released, because the actor leaves the map if the
         // executor refuses its task.
         launch(&**self.plan.executor(hash), life, A::launch())?;
-        if cell.core.is_abandoned() {
-            // The executor has dropped the task at once: another one would end in the same way.
-            let error = SpawnError::Ended;
-            return Err(SpawnActorError::Executor { actor: A::NAME, error });
+        if !cell.core.is_abandoned() {
+            return Ok(cell);
         }
-        Ok(cell)
+        // The executor has dropped the task at once. Another one would end in the same way.
+        let (actor, error) = (A::NAME, SpawnError::Ended);
+        Err(match self.plan.set.is_closing() {
+            true => SpawnActorError::ShuttingDown { actor },
+            false => SpawnActorError::Executor { actor, error },
+        })
     }
 
     /// Increments the number of entries. Fails if the limit is reached.

@@ -250,8 +250,7 @@ impl Drop for SessionChannel {
     fn drop(&mut self) {
         self.channel.leave();
         // From now on the peer wakes the control thread.
-        let wakes = self.tie.as_ref().and_then(|tie| lock(&tie.wakes).take());
-        drop(wakes);
+        drop(self.tie.as_ref().and_then(|tie| lock(&tie.wakes).take()));
     }
 }
 

@@ -129,12 +129,13 @@ fn check(bytes: &[u8], flags: ReturnFlags, descriptors: &[OwnedFd]) -> Result<Pa
     if found > expected || found < expected && !may_lack {
         return Err(PacketError::Descriptors { kind, expected, found });
     }
-    // These calls must not wait. Only timers have a time, and only memfds have seals.
-    match descriptors {
-        [timer] if kind == PacketKind::WakeTimer && timerfd_gettime(timer).is_err() => {
+    let Some(descriptor) = descriptors.first() else { return Ok(packet) };
+    // Only timers have a time, and only memfds have seals. These calls do not wait.
+    match kind {
+        PacketKind::WakeTimer if timerfd_gettime(descriptor).is_err() => {
             Err(PacketError::NoTimer(kind))
         }
-        [memory] if kind != PacketKind::WakeTimer && fcntl_get_seals(memory).is_err() => {
+        PacketKind::Region | PacketKind::Cursors if fcntl_get_seals(descriptor).is_err() => {
             Err(PacketError::NoMemory(kind))
         }
         _ => Ok(packet),
