@@ -10,8 +10,7 @@ use mycelium_executor::Credentials;
 use rustix::io::Errno;
 use rustix::net::Shutdown;
 
-use super::socket::{self, Poller};
-use super::wake_timer::Timer;
+use super::socket::{self, Poller, Timer};
 use crate::memory::error::{Gone, SendError};
 use crate::memory::packet::{Packet, PacketKind};
 use crate::sync::lock;

@@ -21,8 +21,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::connection::{Connection, Handler};
-use super::socket::{self, Closers, Poller, Received, Source};
-use super::wake_timer::Timer;
+use super::socket::{self, Closers, Poller, Received, Source, Timer};
 use crate::memory::error::{Gone, SendError};
 use crate::memory::mapping::peer_process;
 use crate::memory::packet::{Packet, PacketError, PacketKind, RefusedHello, Token};

@@ -1,8 +1,8 @@
 //! The system calls of the control thread: packets and descriptors over a `SOCK_SEQPACKET` socket,
-//! the listener, the poller, and threads that close descriptors. Only these threads wait.
+//! the listener, the poller, timers, and threads that close descriptors. Only these threads wait.
 
 use std::collections::VecDeque;
-use std::io::{IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -20,11 +20,11 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, RecvMsg, ReturnFlags,
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
-use rustix::time::timerfd_gettime;
+use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create, timerfd_gettime};
 
 use crate::endpoint::unix::{Access, BoundSocket};
 use crate::memory::error::ControlError;
-use crate::memory::mapping::peer_credentials;
+use crate::memory::mapping::{peer_credentials, set_expirations};
 use crate::memory::packet::{BYTES, Packet, PacketError, PacketKind};
 use crate::sync::lock;
 
@@ -324,6 +324,46 @@ impl Poller {
             events.push((source, flags.contains(EventFlags::OUT)));
         }
         Ok(())
+    }
+}
+
+// The timers by which two processes wake each other's executors.
+
+/// A timer of this process or of the peer.
+#[derive(Debug)]
+pub(super) struct Timer(Arc<OwnedFd>);
+
+impl Timer {
+    /// Creates a timer.
+    ///
+    /// # Errors
+    /// If no descriptor is left, or the system's timers cannot be rung: it was built without
+    /// `CONFIG_CHECKPOINT_RESTORE`.
+    pub(super) fn create() -> io::Result<Timer> {
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)?;
+        let timer = Timer(Arc::new(timer));
+        timer.ring()?;
+        Ok(timer)
+    }
+
+    /// Wraps a timer of the peer. [`Closers`] must drop the result.
+    pub(super) fn of_peer(timer: OwnedFd) -> Timer {
+        Timer(Arc::new(timer))
+    }
+
+    pub(super) fn descriptor(&self) -> Arc<OwnedFd> {
+        self.0.clone()
+    }
+
+    /// Wakes the task that waits for the timer, without waiting.
+    pub(super) fn ring(&self) -> Result<(), Errno> {
+        set_expirations(&self.0)
+    }
+}
+
+impl AsFd for Timer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -11,45 +11,15 @@
 //! make a read wait.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use mycelium_executor::{Executor, Watched};
-use rustix::io::Errno;
-use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 
 use super::connection::Connection;
-use crate::memory::mapping::set_expirations;
+use super::socket::Timer;
 use crate::memory::packet::{Packet, PacketKind};
 use crate::sync::{AtomicBool, Ordering};
-
-/// A timer of this process or of the peer.
-#[derive(Debug)]
-pub(super) struct Timer(Arc<OwnedFd>);
-
-impl Timer {
-    /// Creates a timer.
-    ///
-    /// # Errors
-    /// If no descriptor is left, or the system's timers cannot be rung: it was built without
-    /// `CONFIG_CHECKPOINT_RESTORE`.
-    fn create() -> io::Result<Timer> {
-        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)?;
-        let timer = Timer(Arc::new(timer));
-        timer.ring()?;
-        Ok(timer)
-    }
-
-    /// Wraps a timer of the peer. [`Closers`](super::socket::Closers) must drop the result.
-    pub(super) fn of_peer(timer: OwnedFd) -> Timer {
-        Timer(Arc::new(timer))
-    }
-
-    /// Wakes the task that waits for the timer, without waiting.
-    pub(super) fn ring(&self) -> Result<(), Errno> {
-        set_expirations(&self.0)
-    }
-}
 
 /// A timer by which the peer wakes tasks of an executor. Until the peer has it, and once this is
 /// dropped, the peer's wakes go to the control thread.
@@ -87,13 +57,13 @@ impl WakeTimer {
         ring: impl Fn() + Send + 'static,
     ) -> io::Result<WakeTimer> {
         let timer = Timer::create()?;
-        let watched = executor.watch(timer.0.clone())?;
+        let watched = executor.watch(timer.descriptor())?;
         let (connection, has_ended) = (connection.clone(), AtomicBool::new(false));
         let shared = Arc::new(Shared { timer, connection, number, has_ended });
         let [timer, of_task] = [shared.clone(), shared.clone()].map(WakeTimer);
         let task = Box::pin(listen(watched, of_task, ring));
         executor.spawn(task).map_err(io::Error::other)?;
-        let passed = shared.connection.send(shared.packet(), Some(shared.timer.0.as_fd()));
+        let passed = shared.connection.send(shared.packet(), Some(shared.timer.as_fd()));
         passed.map_err(io::Error::other)?;
         Ok(timer)
     }
