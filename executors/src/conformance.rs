@@ -62,7 +62,7 @@ macro_rules! conformance {
             writing_to_a_closed_peer_is_an_error,
             an_unusable_address_is_an_error,
             a_second_bind_of_a_used_port_is_an_error_at_once,
-            a_watched_descriptor_reports_each_event_or_is_refused,
+            a_wake_stream_reports_each_byte,
             a_socket_may_be_dropped_on_any_thread,
             an_adopted_tcp_socket_is_prepared_for_messages,
             two_listeners_accept_as_one,

@@ -6,8 +6,6 @@ use std::future::pending;
 use std::io;
 use std::net::{TcpListener, TcpStream};
 #[cfg(unix)]
-use std::os::fd::OwnedFd;
-#[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use mycelium_core::{Code, debug_as_display};
 
 #[cfg(unix)]
-use crate::network::Watched;
+use crate::network::WakeStream;
 use crate::network::{Listener, Stream};
 use crate::thread::{GrantedPlacement, Thread, ThreadError};
 
@@ -166,16 +164,14 @@ pub trait Executor: Send + Sync + 'static {
         Err(no_network(self, "a Unix socket"))
     }
 
-    /// Reports the events of a descriptor, which is never read: other processes wake tasks of this
-    /// executor by it. Without it they wake a thread, which wakes the tasks.
+    /// Adopts a connected Unix socket to which the peer writes only to wake this side. The default
+    /// reads it as a [`unix_stream`](Executor::unix_stream).
     ///
     /// # Errors
-    /// If the executor cannot watch any descriptor, as the default.
+    /// If the executor cannot watch the socket, or has no network.
     #[cfg(unix)]
-    fn watch(&self, descriptor: Arc<OwnedFd>) -> io::Result<Watched> {
-        drop(descriptor);
-        let text = format!("executor `{}` cannot watch a descriptor", self.name());
-        Err(io::Error::new(io::ErrorKind::Unsupported, text))
+    fn wake_stream(&self, socket: UnixStream) -> io::Result<WakeStream> {
+        self.unix_stream(socket).map(WakeStream::reading)
     }
 
     /// Adopts a listening Unix socket.
@@ -318,8 +314,8 @@ impl<E: Executor + ?Sized> Executor for Arc<E> {
     }
 
     #[cfg(unix)]
-    fn watch(&self, descriptor: Arc<OwnedFd>) -> io::Result<Watched> {
-        (**self).watch(descriptor)
+    fn wake_stream(&self, socket: UnixStream) -> io::Result<WakeStream> {
+        (**self).wake_stream(socket)
     }
 
     #[cfg(unix)]

@@ -38,11 +38,9 @@ pub use executor::{
     Clock, Executor, LocalFuture, MakeDedicated, MakeLocal, SendFuture, SpawnError, TaskQueue,
     system_entropy,
 };
-#[cfg(unix)]
-pub use network::Watched;
 pub use network::{
-    Accept, Address, Credentials, Duplex, Listener, ListeningSocket, Peer, Stream, bind_tcp,
-    connect_first, prepare_tcp,
+    Accept, Address, Credentials, Duplex, Listener, ListeningSocket, Peer, Stream, WakeStream,
+    bind_tcp, connect_first, prepare_tcp,
 };
 #[cfg(all(unix, feature = "signals"))]
 pub use signal::interrupted;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use mycelium_transports::endpoint::LONGEST_PATH;
-use mycelium_transports::memory::{Mapping, WakeTimer};
+use mycelium_transports::memory::Mapping;
 use serde::Serialize;
 
 use super::machine::{Machine, list};
@@ -144,11 +144,7 @@ fn shared_memory(machine: &Machine) -> Finding {
     let tried = Mapping::create(512, "mycelium-doctor", false)
         .and_then(|(_, file)| Mapping::attach(file, 512, false));
     match tried {
-        Ok(_) if WakeTimer::is_supported() => Finding::ok("a sealed memfd was made and mapped"),
-        Ok(_) => Finding::note("a sealed memfd was made and mapped").means(
-            "the kernel was built without CONFIG_CHECKPOINT_RESTORE, or an ioctl is refused: to \
-             wake a service in another process takes longer",
-        ),
+        Ok(_) => Finding::ok("a sealed memfd was made and mapped"),
         Err(error) => Finding::problem(format!("{error} [{}]", error.code()))
             .means("links between processes cannot use shared memory")
             .fix(

@@ -4,7 +4,7 @@
 //! A [`Doorbell`](super::Doorbell) keeps a waker, which is useless in another process. A sleep word
 //! is a plain word that its owner writes and the other side only reads. It is odd while the owner
 //! sleeps, and each sleep has its own value, so the other side rings once for each. The caller
-//! rings (by a packet or a timer); some bits of the word choose the [`WakePath`].
+//! rings (a packet or a byte on a socket); some bits of the word choose the [`WakePath`].
 //!
 //! The protocol is the Dekker handshake of a doorbell:
 //!
@@ -31,20 +31,20 @@ use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom};
 pub enum WakePath {
     /// By a thread that runs no tasks.
     Thread,
-    /// By the executor with this number, which runs the owner's task. A number from
-    /// [`EXECUTORS`](WakePath::EXECUTORS) on stands for the thread.
-    Executor(u8),
+    /// By the wake socket with this number, which the executor of the owner's task watches. A number
+    /// from [`SOCKETS`](WakePath::SOCKETS) on stands for the thread.
+    Socket(u8),
 }
 
 impl WakePath {
-    /// The number of executors that a word can name.
-    pub const EXECUTORS: u8 = 15;
+    /// The number of wake sockets that a word can name.
+    pub const SOCKETS: u8 = 15;
 
     /// Returns the path as a number from 0 to 15.
     pub(crate) fn to_index(self) -> usize {
         match self {
-            WakePath::Executor(number @ ..WakePath::EXECUTORS) => usize::from(number) + 1,
-            WakePath::Thread | WakePath::Executor(_) => 0,
+            WakePath::Socket(number @ ..WakePath::SOCKETS) => usize::from(number) + 1,
+            WakePath::Thread | WakePath::Socket(_) => 0,
         }
     }
 
@@ -52,7 +52,7 @@ impl WakePath {
     pub(crate) fn of_index(index: usize) -> WakePath {
         match (index & 15) as u8 {
             0 => WakePath::Thread,
-            next => WakePath::Executor(next - 1),
+            next => WakePath::Socket(next - 1),
         }
     }
 }
@@ -78,8 +78,8 @@ const SLEEP: usize = 32;
 /// word.wake();
 /// word.sleep();
 /// assert!(alarm.rings(&word).is_some(), "it sleeps again");
-/// word.sleep_by(WakePath::Executor(2));
-/// assert_eq!(alarm.rings(&word), Some(WakePath::Executor(2)));
+/// word.sleep_by(WakePath::Socket(2));
+/// assert_eq!(alarm.rings(&word), Some(WakePath::Socket(2)));
 /// ```
 #[derive(Debug, Default)]
 #[repr(transparent)]

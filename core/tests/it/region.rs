@@ -162,16 +162,16 @@ fn both_sides_are_rung_once_for_each_sleep() {
     (0..2).for_each(|entry| reader(entry).sleep());
     assert_eq!(rung(), [WakePath::Thread], "once for all");
     assert_eq!(rung(), [], "rung already");
-    let last = WakePath::Executor(WakePath::EXECUTORS - 1);
+    let last = WakePath::Socket(WakePath::SOCKETS - 1);
     reader(0).sleep_by(last);
     reader(1).sleep();
     assert_eq!(rung(), [WakePath::Thread, last]);
     reader(0).sleep();
     assert_eq!(rung(), [last], "by the path of the sleep before");
-    reader(0).sleep_by(WakePath::Executor(0));
-    reader(1).sleep_by(WakePath::Executor(0));
-    assert_eq!(rung(), [WakePath::Executor(0)]);
-    reader(0).sleep_by(WakePath::Executor(WakePath::EXECUTORS));
+    reader(0).sleep_by(WakePath::Socket(0));
+    reader(1).sleep_by(WakePath::Socket(0));
+    assert_eq!(rung(), [WakePath::Socket(0)]);
+    reader(0).sleep_by(WakePath::Socket(WakePath::SOCKETS));
     assert_eq!(rung(), [WakePath::Thread], "no such socket");
     assert!(theirs.storage().cursors().asleep(READERS).is_none());
 }

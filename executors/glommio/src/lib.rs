@@ -85,7 +85,6 @@ use std::fmt;
 use std::future::pending;
 use std::io;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::catch_unwind;
 use std::sync::Arc;
@@ -93,7 +92,7 @@ use std::time::Duration;
 
 use mycelium_executor::{
     Clock, Executor, GrantedPlacement, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError,
-    Stream, TaskQueue, Thread, ThreadError, Watched, contain, pool,
+    Stream, TaskQueue, Thread, ThreadError, contain, pool,
 };
 
 use glommio::Task;
@@ -287,10 +286,6 @@ impl Executor for Glommio {
 
     fn unix_stream(&self, socket: UnixStream) -> io::Result<Stream> {
         net::stream(self.inbox.clone(), socket)
-    }
-
-    fn watch(&self, descriptor: Arc<OwnedFd>) -> io::Result<Watched> {
-        net::watch_events(self.inbox.clone(), descriptor)
     }
 
     fn unix_listener(&self, socket: UnixListener) -> io::Result<Listener> {

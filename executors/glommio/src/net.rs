@@ -3,12 +3,12 @@
 //! The socket belongs to the standard library and may be on any thread. It is watched by a
 //! `TcpStream` of glommio, which stays on the executor's thread and has its own file descriptor.
 //! That type only receives, sends and waits, so it works with any connected socket, TCP or Unix.
-//! With a listening socket and with other descriptors only waiting works.
+//! With a listening socket only waiting works.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use glommio::net::TcpStream;
-use mycelium_executor::{Listener, ListeningSocket, Stream, Watched, connect_first, prepare_tcp};
+use mycelium_executor::{Listener, ListeningSocket, Stream, connect_first, prepare_tcp};
 use socket2::{Domain, Type};
 
 use crate::inbox::Inbox;
@@ -58,16 +58,10 @@ where
     L: ListeningSocket + AsFd + Send,
     OwnedFd: From<L::Stream>,
 {
-    let watched = WatchedFile { inbox: inbox.clone(), file: socket, watched: None };
-    Listener::watching(watched, WatchedFile::poll_readable, move |socket| {
+    let watched = WatchedListener { inbox: inbox.clone(), socket, watched: None };
+    Listener::watching(watched, WatchedListener::poll_readable, move |socket| {
         stream(inbox.clone(), OwnedFd::from(socket).into())
     })
-}
-
-/// Watches a descriptor of any kind.
-pub(crate) fn watch_events(inbox: Arc<Inbox>, descriptor: Arc<OwnedFd>) -> io::Result<Watched> {
-    let adopt = |events| Ok(WatchedFile { inbox, file: events, watched: None });
-    Watched::by_epoll(descriptor, adopt, WatchedFile::poll_readable)
 }
 
 /// Creates the `TcpStream` by which tasks wait until a socket is readable or writable.
@@ -159,39 +153,33 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// A listening socket or another descriptor from which a socket cannot read, and glommio's stream
-/// that waits for it.
-struct WatchedFile<L> {
+/// A listening socket, and glommio's stream that waits for it.
+struct WatchedListener<L> {
     inbox: Arc<Inbox>,
-    file: L,
+    socket: L,
     watched: Option<LocalValue<TcpStream>>,
 }
 
-impl<L: AsFd> WatchedFile<L> {
+impl<L: AsFd> WatchedListener<L> {
     fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let watched = match &mut self.watched {
             Some(watched) => watched,
-            none => none.insert(watch(&self.inbox, &self.file)?),
+            none => none.insert(watch(&self.inbox, &self.socket)?),
         };
         let wait = |stream: &mut TcpStream| Pin::new(stream).poll_read(context, &mut [0]);
         let Some(read) = watched.with(wait) else {
             return Poll::Ready(Err(wrong_thread()));
         };
-        // Reading always fails, but only once the descriptor is readable.
+        // Reading from a listening socket always fails, but only once a connection has arrived: so
+        // the error means that the socket is readable.
         let _ = ready!(read);
         self.watched = None;
         Poll::Ready(Ok(()))
     }
 }
 
-impl<L> AsRef<L> for WatchedFile<L> {
+impl<L> AsRef<L> for WatchedListener<L> {
     fn as_ref(&self) -> &L {
-        &self.file
-    }
-}
-
-impl<L: AsFd> AsFd for WatchedFile<L> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+        &self.socket
     }
 }

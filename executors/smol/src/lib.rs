@@ -56,15 +56,11 @@ mod threads;
 
 use std::io;
 use std::net::{TcpListener, TcpStream};
-#[cfg(target_os = "linux")]
-use std::os::fd::OwnedFd;
 #[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-#[cfg(target_os = "linux")]
-use mycelium_executor::Watched;
 use mycelium_executor::{
     Clock, Executor, GrantedPlacement, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError,
     Stream, Thread, ThreadError, contain, pool,
@@ -233,11 +229,6 @@ impl Executor for Smol {
     #[cfg(unix)]
     fn unix_stream(&self, socket: UnixStream) -> io::Result<Stream> {
         net::unix::stream(socket)
-    }
-
-    #[cfg(target_os = "linux")]
-    fn watch(&self, descriptor: Arc<OwnedFd>) -> io::Result<Watched> {
-        net::unix::watch(descriptor)
     }
 
     #[cfg(unix)]

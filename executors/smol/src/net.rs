@@ -113,15 +113,9 @@ where
 pub(crate) mod unix {
     use std::io;
     use std::net::Shutdown;
-    #[cfg(target_os = "linux")]
-    use std::os::fd::OwnedFd;
     use std::os::unix::net::{UnixListener, UnixStream};
-    #[cfg(target_os = "linux")]
-    use std::sync::Arc;
 
     use async_io::Async;
-    #[cfg(target_os = "linux")]
-    use mycelium_executor::Watched;
     use mycelium_executor::{Listener, Stream};
 
     use super::Socket;
@@ -130,13 +124,6 @@ pub(crate) mod unix {
         Ok(Stream::closing(Socket::new(Async::new(socket)?), |it| {
             it.socket.get_ref().shutdown(Shutdown::Write)
         }))
-    }
-
-    #[cfg(target_os = "linux")]
-    pub(crate) fn watch(descriptor: Arc<OwnedFd>) -> io::Result<Watched> {
-        Watched::by_epoll(descriptor, Async::new_nonblocking, |events, context| {
-            events.poll_readable(context)
-        })
     }
 
     pub(crate) fn listener(socket: UnixListener) -> io::Result<Listener> {

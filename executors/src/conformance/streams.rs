@@ -391,20 +391,22 @@ pub fn two_listeners_accept_as_one<S: Subject>() {
     });
 }
 
-/// Each byte is reported, although none is read; an executor without such reports says so.
-pub fn a_watched_descriptor_reports_each_event_or_is_refused<S: Subject>() {
+/// Each byte is reported, and then the end.
+pub fn a_wake_stream_reports_each_byte<S: Subject>() {
     inside::<S>(async |executor| {
         let (ours, mut other) = UnixStream::pair().expect("a pair");
-        let mut watched = match executor.watch(Arc::new(ours.into())) {
-            Ok(watched) => watched,
-            Err(error) => return assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}"),
-        };
-        assert!(watched.event().now_or_never().is_none());
-        for _ in 0..100 {
+        let mut stream = executor.wake_stream(ours).expect("adopted");
+        // More bytes than a stream may leave unread.
+        for _ in 0..1_000 {
             other.write_all(&[7]).expect("it has room");
-            assert!(soon(&executor, watched.event()).await);
-            while watched.event().now_or_never().is_some() {}
+            assert!(soon(&executor, stream.woken()).await);
+            while stream.woken().now_or_never().is_some() {}
         }
+        other.set_nonblocking(true).expect("a socket");
+        while other.write(&[7; 1_000]).is_ok() {}
+        assert!(soon(&executor, stream.woken()).await, "also if it is full");
+        drop(other);
+        soon(&executor, async { while stream.woken().await {} }).await;
     });
 }
 

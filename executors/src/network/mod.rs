@@ -16,9 +16,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 pub use listener::{Accept, Listener, ListeningSocket};
 pub use resolve::connect_first;
-#[cfg(unix)]
-pub use stream::Watched;
-pub use stream::{Duplex, Stream};
+pub use stream::{Duplex, Stream, WakeStream};
 
 // Addresses of listeners, and the peers of connections.
 

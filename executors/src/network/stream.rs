@@ -4,23 +4,12 @@
 //! compatibility layers write only the first buffer of `poll_write_vectored`.
 
 use std::fmt;
-#[cfg(unix)]
 use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut};
-#[cfg(target_os = "linux")]
-use std::mem::MaybeUninit;
-#[cfg(target_os = "linux")]
-use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
-#[cfg(target_os = "linux")]
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
-#[cfg(target_os = "linux")]
-use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-#[cfg(target_os = "linux")]
-use rustix::{event::Timespec, io::Errno};
 
 /// The trait that an adapter's stream must implement.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -93,70 +82,44 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// A descriptor whose events an executor reports, and which it does not read.
-#[cfg(unix)]
+/// A socket to which a peer writes only to wake this side: the bytes have no meaning.
 #[expect(clippy::type_complexity, reason = "the type is used once")]
-pub struct Watched(Box<dyn FnMut(&mut Context<'_>) -> Poll<bool> + Send>);
+pub struct WakeStream(Box<dyn FnMut(&mut Context<'_>) -> Poll<bool> + Send>);
 
-#[cfg(unix)]
-impl Watched {
-    /// Wraps a function that is ready with true after the descriptor has become readable, or, if it
-    /// was readable already, after one more event. Several events may count as one. It is ready with
-    /// false once the executor no longer watches the descriptor.
-    pub fn new(poll: impl FnMut(&mut Context<'_>) -> Poll<bool> + Send + 'static) -> Watched {
-        Watched(Box::new(poll))
+impl WakeStream {
+    /// Wraps a function that is ready with true after the peer has written, perhaps several times,
+    /// and with false at the end of the stream and after an error. It reports each byte that arrives
+    /// after it was ready, and may report more often.
+    pub fn new(poll: impl FnMut(&mut Context<'_>) -> Poll<bool> + Send + 'static) -> WakeStream {
+        WakeStream(Box::new(poll))
     }
 
-    /// Watches a descriptor for an executor that only waits until a descriptor is readable: it waits
-    /// for an epoll instance, which is readable once for each event. `watch` adopts the instance,
-    /// and `poll_readable` waits for it.
-    ///
-    /// # Errors
-    /// That of `watch`, or of the system, which has no descriptor left.
-    #[cfg(target_os = "linux")]
-    pub fn by_epoll<W: AsFd + Send + 'static>(
-        descriptor: Arc<OwnedFd>,
-        watch: impl FnOnce(OwnedFd) -> io::Result<W>,
-        poll_readable: fn(&mut W, &mut Context<'_>) -> Poll<io::Result<()>>,
-    ) -> io::Result<Watched> {
-        const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let events = epoll::create(CreateFlags::CLOEXEC)?;
-        epoll::add(&events, &descriptor, EventData::new_u64(0), EventFlags::IN | EventFlags::ET)?;
-        let (mut events, mut has_reported) = (watch(events)?, false);
-        Ok(Watched::new(move |context| {
-            // The instance has no events of a closed descriptor.
-            let _open = &descriptor;
-            if std::mem::take(&mut has_reported) {
-                // Waits again, which takes system calls, only after the woken tasks have run.
+    /// Reads the bytes from a stream.
+    #[must_use]
+    pub fn reading(mut stream: Stream) -> WakeStream {
+        let mut has_read = false;
+        WakeStream::new(move |context| {
+            if std::mem::take(&mut has_read) {
+                // Waits for the next byte only after the woken tasks have run, because to wait may
+                // take a system call.
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            loop {
-                if ready!(poll_readable(&mut events, context)).is_err() {
-                    return Poll::Ready(false);
-                }
-                let mut event = [MaybeUninit::uninit()];
-                match epoll::wait(&events, &mut event, Some(&AT_ONCE)) {
-                    Ok(([], _)) | Err(Errno::INTR) => {}
-                    taken => {
-                        has_reported = taken.is_ok();
-                        return Poll::Ready(has_reported);
-                    }
-                }
-            }
-        }))
+            let count = ready!(Pin::new(&mut stream).poll_read(context, &mut [0; 64]));
+            has_read = matches!(count, Ok(1..));
+            Poll::Ready(has_read)
+        })
     }
 
-    /// Waits for the next event. Returns false once the executor no longer watches the descriptor.
-    pub async fn event(&mut self) -> bool {
+    /// Waits until the peer has written. Returns false at the end of the stream and after an error.
+    pub async fn woken(&mut self) -> bool {
         poll_fn(|context| (self.0)(context)).await
     }
 }
 
-#[cfg(unix)]
-impl fmt::Debug for Watched {
+impl fmt::Debug for WakeStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watched").finish_non_exhaustive()
+        f.debug_struct("WakeStream").finish_non_exhaustive()
     }
 }
 

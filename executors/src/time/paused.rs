@@ -5,8 +5,6 @@ use std::fmt;
 use std::io;
 use std::net::{TcpListener, TcpStream};
 #[cfg(unix)]
-use std::os::fd::OwnedFd;
-#[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::executor::{Executor, MakeDedicated, MakeLocal, SendFuture, SpawnError};
 #[cfg(unix)]
-use crate::network::Watched;
+use crate::network::WakeStream;
 use crate::network::{Listener, Stream};
 use crate::thread::{GrantedPlacement, Thread, ThreadError};
 
@@ -249,8 +247,8 @@ impl<E: Executor> Executor for PausedTime<E> {
     }
 
     #[cfg(unix)]
-    fn watch(&self, descriptor: Arc<OwnedFd>) -> io::Result<Watched> {
-        self.executor.watch(descriptor)
+    fn wake_stream(&self, socket: UnixStream) -> io::Result<WakeStream> {
+        self.executor.wake_stream(socket)
     }
 
     #[cfg(unix)]

@@ -53,8 +53,6 @@ mod queue;
 use std::future::{pending, poll_fn};
 use std::io;
 use std::net::{TcpListener, TcpStream};
-#[cfg(target_os = "linux")]
-use std::os::fd::OwnedFd;
 #[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -65,7 +63,7 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 #[cfg(target_os = "linux")]
-use mycelium_executor::Watched;
+use mycelium_executor::WakeStream;
 use mycelium_executor::{
     Executor, GrantedPlacement, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError, Stream,
     Thread, ThreadError, contain,
@@ -253,9 +251,9 @@ impl Executor for Tokio {
     }
 
     #[cfg(target_os = "linux")]
-    fn watch(&self, descriptor: Arc<OwnedFd>) -> io::Result<Watched> {
+    fn wake_stream(&self, socket: UnixStream) -> io::Result<WakeStream> {
         let _entered = self.handle.enter();
-        net::unix::watch(descriptor)
+        net::unix::wake_stream(socket)
     }
 
     #[cfg(unix)]

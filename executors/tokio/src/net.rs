@@ -90,17 +90,15 @@ impl Accept for Tcp {
 pub(crate) mod unix {
     use std::io;
     #[cfg(target_os = "linux")]
-    use std::os::fd::OwnedFd;
+    use std::mem;
     use std::os::unix::net;
-    #[cfg(target_os = "linux")]
-    use std::sync::Arc;
     use std::task::{Context, Poll, ready};
 
     #[cfg(target_os = "linux")]
-    use mycelium_executor::Watched;
+    use mycelium_executor::WakeStream;
     use mycelium_executor::{Accept, Address, Credentials, Listener, Peer, Stream};
     #[cfg(target_os = "linux")]
-    use tokio::io::{Interest, unix::AsyncFd};
+    use tokio::io::Interest;
     use tokio::net::{UnixListener, UnixStream};
 
     use super::Socket;
@@ -111,19 +109,38 @@ pub(crate) mod unix {
         Ok(Stream::new(Socket(UnixStream::from_std(socket)?)))
     }
 
-    /// Watches a descriptor. Call it inside the runtime.
-    ///
-    /// tokio's epoll is edge-triggered: it reports each event, also of a readable descriptor.
+    /// The most reports of a wake stream's bytes until they are read.
     #[cfg(target_os = "linux")]
-    #[expect(deprecated, reason = "an `OwnedFd` stays the same; the replacement is unsafe")]
-    pub(crate) fn watch(descriptor: Arc<OwnedFd>) -> io::Result<Watched> {
-        let descriptor = AsyncFd::with_interest(descriptor, Interest::READABLE)?;
-        Ok(Watched::new(move |context| match ready!(descriptor.poll_read_ready(context)) {
-            Ok(mut event) => {
-                event.clear_ready();
-                Poll::Ready(true)
+    const UNREAD: usize = 64;
+
+    /// Adopts a socket. Call it inside the runtime.
+    ///
+    /// tokio's epoll is edge-triggered: while bytes are unread, it reports each one that arrives. So
+    /// a wake needs no read, except that the socket must not become full.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn wake_stream(socket: net::UnixStream) -> io::Result<WakeStream> {
+        socket.set_nonblocking(true)?;
+        let (socket, mut unread, mut has_waited) = (UnixStream::from_std(socket)?, 0, true);
+        Ok(WakeStream::new(move |context| {
+            match socket.poll_read_ready(context) {
+                Poll::Ready(Ok(())) => unread += 1,
+                Poll::Ready(Err(_)) => return Poll::Ready(false),
+                Poll::Pending => {
+                    has_waited = true;
+                    return Poll::Pending;
+                }
             }
-            Err(_) => Poll::Ready(false),
+            // A report without a wait may be the end, which tokio reports again and again.
+            if !mem::take(&mut has_waited) || unread == UNREAD {
+                unread = 0;
+                if let Ok(0) = socket.try_read(&mut [0; 4096]) {
+                    return Poll::Ready(false);
+                }
+            }
+            // Makes the next poll wait for a later byte.
+            _ = socket
+                .try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+            Poll::Ready(true)
         }))
     }
 

@@ -114,7 +114,7 @@ impl Attacker {
             8 => pass(number, [u64::MAX, 7, 7, 7], &own),
             9 => {
                 for _ in 0..2000 {
-                    connection.wake(WakePath::Executor(0));
+                    connection.wake(WakePath::Socket(0));
                     pass(number, args, &own);
                 }
             }

@@ -23,7 +23,7 @@ use mycelium_executor::{Executor, SendFuture};
 
 use crate::descriptor::OwnedFd;
 use crate::local::{RemoteBell, SharedRing};
-use crate::memory::{Connection, Gone, Handler, MemoryError, Packet, WakeTimer};
+use crate::memory::{Connection, Gone, Handler, MemoryError, Packet, WakeSocket};
 use crate::stream::{NodeLink, STREAMS};
 use crate::sync::lock;
 
@@ -49,6 +49,8 @@ struct State {
     /// allocation.
     rings: Arc<[Weak<dyn SharedRing>]>,
     gone: Option<Gone>,
+    /// The peer has rung by the control thread since the session looked.
+    has_rung: bool,
     /// Whether the peer's process has died; `None` as long as the connection is open.
     has_died: Option<bool>,
     /// The session has ended and takes no more packets.
@@ -77,6 +79,11 @@ impl Channel {
     /// Returns the connection, once, after it is established. Packets arrive only after that.
     pub(crate) fn take_established(&self) -> Option<Arc<Tie>> {
         lock(&self.state).established.take()
+    }
+
+    /// Returns whether the peer has rung by the control thread since the last call.
+    fn take_rung(&self) -> bool {
+        std::mem::take(&mut lock(&self.state).has_rung)
     }
 
     /// Adds a ring, which is then notified when the peer rings and when the connection ends.
@@ -147,6 +154,7 @@ impl Handler for Channel {
     }
 
     fn wake(&self) {
+        lock(&self.state).has_rung = true;
         self.look();
     }
 
@@ -178,7 +186,7 @@ impl RemoteBell for Tie {
     fn own_path(&self) -> WakePath {
         let mut wakes = lock(&self.wakes);
         let number = wakes.as_mut().and_then(|wakes| wakes.number_here(&self.connection));
-        number.map_or(WakePath::Thread, WakePath::Executor)
+        number.map_or(WakePath::Thread, WakePath::Socket)
     }
 }
 
@@ -209,12 +217,19 @@ impl SessionChannel {
     pub(crate) fn next(&mut self, waker: &Waker) -> Option<Arrival> {
         let arrival = self.channel.take(waker);
         if let Some(tie) = self.channel.take_established() {
-            let mut wakes = Wakes { channel: self.channel.clone(), timers: Vec::new() };
+            let mut wakes = Wakes { channel: self.channel.clone(), sockets: Vec::new() };
             wakes.open(&tie.connection, &self.executor);
             *lock(&tie.wakes) = Some(wakes);
             self.tie = Some(tie);
         }
         PRESENT.set(Arc::as_ptr(&self.executor).addr());
+        if let Some(tie) = &self.tie
+            && self.channel.take_rung()
+        {
+            // Perhaps because a socket is full.
+            lock(&tie.wakes).iter().for_each(Wakes::empty);
+            self.channel.look();
+        }
         // Comes after the tie is taken: whether the end is a problem depends on the tie.
         if let Some(Arrival::Gone(reason)) = &arrival {
             self.problems.extend(self.problem(reason));
@@ -250,7 +265,12 @@ impl Drop for SessionChannel {
     fn drop(&mut self) {
         self.channel.leave();
         // From now on the peer wakes the control thread.
-        drop(self.tie.as_ref().and_then(|tie| lock(&tie.wakes).take()));
+        let wakes = self.tie.as_ref().and_then(|tie| lock(&tie.wakes).take());
+        if wakes.is_some() {
+            drop(wakes);
+            // The peer may have rung at a closed socket, and its task has not noticed it yet.
+            self.channel.look();
+        }
     }
 }
 
@@ -273,40 +293,45 @@ pub fn dedicated_to(executor: &Arc<dyn Executor>) {
     OWN.with(|own| _ = own.set(Arc::downgrade(executor)));
 }
 
-/// The executors that the peer wakes directly, and their timers.
+/// The executors that the peer wakes directly, and their sockets.
 #[derive(Debug)]
 struct Wakes {
     channel: Arc<Channel>,
-    /// Each timer's place is its number. The first one is that of the session's executor. A place
-    /// without a timer is one of an executor that cannot have one.
-    timers: Vec<(Weak<dyn Executor>, Option<WakeTimer>)>,
+    /// Each socket's place is its number. The first one is that of the session's executor. A place
+    /// without a socket is one of an executor that cannot have one.
+    sockets: Vec<(Weak<dyn Executor>, Option<WakeSocket>)>,
 }
 
 impl Wakes {
-    /// Returns the number of the timer by which the peer wakes tasks of the calling thread, if it
-    /// has one. Opens the timer at the first call on a thread that runs one service.
+    /// Returns the number of the socket by which the peer wakes tasks of the calling thread, if it
+    /// has one. Opens the socket at the first call on a thread that runs one service.
     fn number_here(&mut self, connection: &Arc<Connection>) -> Option<u8> {
         OWN.try_with(|own| {
             let here = [PRESENT.get(), own.get().map_or(0, |own| own.as_ptr().addr())];
             let is_here = |(it, _): &(Weak<dyn Executor>, _)| here.contains(&it.as_ptr().addr());
-            let place = self.timers.iter().position(is_here);
+            let place = self.sockets.iter().position(is_here);
             let place = place.or_else(|| self.open(connection, &own.get()?.upgrade()?))?;
-            self.timers[place].1.as_ref()?;
+            self.sockets[place].1.as_ref()?;
             u8::try_from(place).ok()
         })
         .ok()?
     }
 
-    /// Opens the timer of an executor, in place of that of one that has ended if there is one.
+    /// Reads all sockets. The caller must then wake the tasks that wait at the rings.
+    fn empty(&self) {
+        self.sockets.iter().filter_map(|(_, socket)| socket.as_ref()).for_each(WakeSocket::empty);
+    }
+
+    /// Opens the socket of an executor, in place of that of one that has ended if there is one.
     /// Returns its place, unless all are taken.
     fn open(
         &mut self,
         connection: &Arc<Connection>,
         executor: &Arc<dyn Executor>,
     ) -> Option<usize> {
-        let ended = self.timers.iter().position(|(executor, _)| executor.strong_count() == 0);
-        let place = ended.unwrap_or(self.timers.len());
-        let number = u8::try_from(place).ok().filter(|number| *number < WakePath::EXECUTORS)?;
+        let ended = self.sockets.iter().position(|(executor, _)| executor.strong_count() == 0);
+        let place = ended.unwrap_or(self.sockets.len());
+        let number = u8::try_from(place).ok().filter(|number| *number < WakePath::SOCKETS)?;
         let present = Arc::as_ptr(executor).addr();
         let (channel, peer) = (self.channel.clone(), connection.clone());
         let ring = move || {
@@ -317,12 +342,12 @@ impl Wakes {
             }
         };
         let entry = (Arc::downgrade(executor), None);
-        match self.timers.get_mut(place) {
-            // Takes the earlier timer back before the peer can have the new one.
+        match self.sockets.get_mut(place) {
+            // Closes the earlier socket before the peer can have the new one.
             Some(earlier) => *earlier = entry,
-            None => self.timers.push(entry),
+            None => self.sockets.push(entry),
         }
-        self.timers[place].1 = WakeTimer::open(connection, number, &**executor, ring).ok();
+        self.sockets[place].1 = WakeSocket::open(connection, number, &**executor, ring).ok();
         Some(place)
     }
 }

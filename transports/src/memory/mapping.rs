@@ -23,7 +23,6 @@ use mycelium_core::ring::region::{
 use mycelium_executor::Credentials;
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 use rustix::io::Errno;
-use rustix::ioctl::{self, Opcode};
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 use rustix::process::Resource;
 use zerocopy::FromBytes;
@@ -222,19 +221,6 @@ pub(super) fn peer_credentials(socket: BorrowedFd<'_>) -> Result<Credentials, Er
     let found: [u32; 3] = socket_option(socket, libc::SO_PEERCRED, [0; 3])?;
     let [process, user, group] = found;
     Ok(Credentials { process: Some(process).filter(|process| *process != 0), user, group })
-}
-
-/// Sets the number of expirations of a timer to one, which is an event for those who watch it. Never
-/// waits.
-///
-/// # Errors
-/// The system's error: `ENOTTY` if it was built without `CONFIG_CHECKPOINT_RESTORE`.
-pub(super) fn set_expirations(timer: &OwnedFd) -> Result<(), Errno> {
-    const TFD_IOC_SET_TICKS: Opcode = ioctl::opcode::write::<u64>(b'T', 0);
-    // SAFETY: this request reads a `u64`.
-    let request = unsafe { ioctl::Setter::<TFD_IOC_SET_TICKS, u64>::new(1) };
-    // SAFETY: callers pass only timers, for which the request has no other effect.
-    unsafe { ioctl::ioctl(timer, request) }
 }
 
 /// Returns the value of a socket option that is as long as `T`.

@@ -5,7 +5,7 @@
 //! - [`ControlThread`]: one thread of a node that owns its control socket and all control
 //!   connections. It passes descriptors and wakes sleeping tasks of other processes, and it notices
 //!   the death of a peer's process.
-//! - [`WakeTimer`]: wakes a task of this process through its executor, without the control
+//! - [`WakeSocket`]: wakes a task of this process through its executor, without the control
 //!   thread.
 //! - [`Handler`]: gets the events of a connection. [`Connection`]: sends to the peer from any
 //!   thread.
@@ -92,7 +92,7 @@ mod words;
 
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub use self::control::{
-    Connection, ControlLimits, ControlThread, Handler, WakeTimer, random_token,
+    Connection, ControlLimits, ControlThread, Handler, WakeSocket, random_token,
 };
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub use self::mapping::{Mapping, cursor_region, data_region};
@@ -100,7 +100,7 @@ pub use error::{ControlError, Gone, MemoryError, SendError};
 pub use packet::{Packet, PacketError, PacketKind, RefusedHello, Token, VERSION};
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 pub use unsupported::{
-    Connection, ControlLimits, ControlThread, Handler, Mapping, WakeTimer, cursor_region,
+    Connection, ControlLimits, ControlThread, Handler, Mapping, WakeSocket, cursor_region,
     data_region, random_token,
 };
 #[cfg(feature = "metrics")]

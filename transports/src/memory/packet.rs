@@ -8,7 +8,7 @@ use thiserror::Error;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The version of the packets.
-pub const VERSION: u64 = 2;
+pub const VERSION: u64 = 1;
 
 /// The secret by which a connection is assigned to its handler.
 pub type Token = [u8; 16];
@@ -18,7 +18,7 @@ pub type Token = [u8; 16];
 pub struct Packet {
     /// The kind.
     pub kind: PacketKind,
-    /// The number of the region to which the packet belongs, or of the wake timer.
+    /// The number of the region to which the packet belongs, or of the wake socket.
     pub number: u64,
     /// More values, whose meaning depends on the kind.
     pub args: [u64; 4],
@@ -39,10 +39,10 @@ pub enum PacketKind {
     Cursors,
     /// Refuses a region, or a `Hello`.
     Refused,
-    /// Passes a timer, with a number. From now on its expiration wakes the sender's tasks whose
-    /// sleep words have that number. It replaces their `Wake` packets, and the previous timer with
-    /// the number. Without a descriptor it takes the timer back: a `Wake` is the answer.
-    WakeTimer,
+    /// Passes one end of a Unix socket, with a number. From now on a byte on it wakes the sender's
+    /// tasks whose sleep words have that number, as long as the sender reads it. It replaces their
+    /// `Wake` packets, and the previous socket with the number.
+    WakeSocket,
     /// Wakes the peer's sleeping tasks. It has no content.
     Wake,
     /// Requests a `Pong`.
@@ -58,16 +58,16 @@ impl PacketKind {
         PacketKind::Region,
         PacketKind::Cursors,
         PacketKind::Refused,
-        PacketKind::WakeTimer,
+        PacketKind::WakeSocket,
         PacketKind::Wake,
         PacketKind::Ping,
         PacketKind::Pong,
     ];
 
-    /// Returns whether a packet of this kind carries a descriptor; a `WakeTimer` may.
+    /// Returns whether a packet of this kind carries a descriptor.
     #[must_use]
     pub fn has_descriptor(self) -> bool {
-        matches!(self, PacketKind::Region | PacketKind::Cursors | PacketKind::WakeTimer)
+        matches!(self, PacketKind::Region | PacketKind::Cursors | PacketKind::WakeSocket)
     }
 }
 
@@ -176,9 +176,9 @@ pub enum PacketError {
     /// The descriptor is not a memfd.
     #[error("invalid `{0:?}` packet of a peer: its descriptor is not shared memory")]
     NoMemory(PacketKind),
-    /// The descriptor is not a timer.
-    #[error("invalid `{0:?}` packet of a peer: its descriptor is not a timer")]
-    NoTimer(PacketKind),
+    /// The descriptor is not a Unix stream socket.
+    #[error("invalid `{0:?}` packet of a peer: its descriptor is not a Unix stream socket")]
+    NoSocket(PacketKind),
 }
 
 /// Why a control thread does not accept a `Hello`.

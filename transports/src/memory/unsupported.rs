@@ -94,28 +94,27 @@ impl Connection {
     }
 }
 
-/// A wake timer, which never exists on this system.
+/// A wake socket, which never exists on this system.
 #[derive(Debug)]
-pub enum WakeTimer {}
+pub enum WakeSocket {}
 
-impl WakeTimer {
-    /// Returns false.
-    #[must_use]
-    pub fn is_supported() -> bool {
-        false
-    }
-
+impl WakeSocket {
     /// Is never called, because no connection exists on this system.
     ///
     /// # Errors
     /// Never: there is no connection.
     pub fn open(
-        connection: &Arc<Connection>,
+        connection: &Connection,
         _: u8,
         _: &dyn Executor,
         _: impl Fn() + Send + 'static,
-    ) -> io::Result<WakeTimer> {
-        match **connection {}
+    ) -> io::Result<WakeSocket> {
+        match *connection {}
+    }
+
+    /// Is never called, because no connection exists on this system.
+    pub fn empty(&self) {
+        match *self {}
     }
 }
 

@@ -9,4 +9,4 @@ mod moved;
 mod processes;
 mod regions;
 mod support;
-mod wake_timer;
+mod wake_socket;

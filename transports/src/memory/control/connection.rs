@@ -1,16 +1,18 @@
-//! A control connection, for other threads, and the handler of its events.
+//! A control connection, for other threads; the handler of its events, and the sockets by which the
+//! sessions on both sides wake each other.
 
 use std::collections::VecDeque;
-use std::mem;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 
 use mycelium_core::doorbell::WakePath;
-use mycelium_executor::Credentials;
+use mycelium_executor::{Credentials, Executor, WakeStream};
 use rustix::io::Errno;
-use rustix::net::Shutdown;
+use rustix::net::{RecvFlags, SendFlags, Shutdown};
 
-use super::socket::{self, Poller, Timer};
+use super::socket::{self, Poller};
 use crate::memory::error::{Gone, SendError};
 use crate::memory::packet::{Packet, PacketKind};
 use crate::sync::lock;
@@ -55,11 +57,9 @@ struct State {
     waiting: VecDeque<(Packet, Option<OwnedFd>)>,
     /// Whether a `Wake` follows the waiting packets.
     wake_waits: bool,
-    /// The timers by which executors of the peer are woken, by number.
-    wake_timers: PeerTimers,
+    /// The sockets on which threads of the peer are woken, if not by a `Wake` packet.
+    wake_sockets: PeerSockets,
 }
-
-pub(super) type PeerTimers = [Option<Timer>; WakePath::EXECUTORS as usize];
 
 /// The limit on packets that wait for a peer that does not read, besides packets in the socket. One
 /// more ends the connection.
@@ -77,7 +77,7 @@ impl Connection {
             reason: None,
             waiting: VecDeque::new(),
             wake_waits: false,
-            wake_timers: PeerTimers::default(),
+            wake_sockets: PeerSockets::default(),
         };
         Connection { id, peer, poller, state: Mutex::new(state) }
     }
@@ -103,15 +103,15 @@ impl Connection {
     }
 
     /// Wakes the peer's sleeping tasks, from any thread, without waiting: through an executor of
-    /// the peer if that has passed the [`WakeTimer`](super::WakeTimer) of this path, or else by the
-    /// peer's control thread. If the socket of the control thread has no room, the tasks are woken
-    /// once the peer has read.
+    /// the peer if that has passed the [`WakeSocket`] of this path, or else by the peer's control
+    /// thread. If the socket of the control thread has no room, the tasks are woken once the peer
+    /// has read.
     pub fn wake(&self, path: WakePath) {
         let mut state = lock(&self.state);
         if state.reason.is_none()
-            && let WakePath::Executor(number) = path
-            && let Some(Some(timer)) = state.wake_timers.get(usize::from(number))
-            && timer.ring().is_ok()
+            && let WakePath::Socket(number) = path
+            && let Some(Some(socket)) = state.wake_sockets.get_mut(usize::from(number))
+            && socket.ring()
         {
             return;
         }
@@ -147,25 +147,25 @@ impl Connection {
         lock(&self.state).reason.clone()
     }
 
-    /// Sets the timer with this number, or none, by which the peer is woken from now on. Returns a
-    /// timer that must be closed: the previous one, or this one if there is no such number.
-    pub(super) fn wake_by(&self, number: u64, timer: Option<Timer>) -> Option<Timer> {
+    /// Sets the socket with this number, on which the peer is woken from now on. Returns a socket
+    /// that must be closed: the previous one, or this one if there is no such number.
+    pub(super) fn wake_by(&self, number: u64, socket: PeerSocket) -> Option<PeerSocket> {
         let mut state = lock(&self.state);
         let place = usize::try_from(number).ok();
-        match place.and_then(|number| state.wake_timers.get_mut(number)) {
-            Some(place) => mem::replace(place, timer),
-            None => timer,
+        match place.and_then(|number| state.wake_sockets.get_mut(number)) {
+            Some(place) => place.replace(socket),
+            None => Some(socket),
         }
     }
 
     /// Closes the socket. Returns why the connection ended (`reason`, unless this side ended it
-    /// before), and timers of the peer that must be closed.
-    pub(super) fn finish(&self, reason: Gone) -> (Gone, PeerTimers) {
+    /// before), and sockets of the peer that must be closed.
+    pub(super) fn finish(&self, reason: Gone) -> (Gone, PeerSockets) {
         let mut state = lock(&self.state);
         state.end(reason);
         state.socket = None;
         state.waiting = VecDeque::new();
-        (state.reason.clone().unwrap_or(Gone::Closed), mem::take(&mut state.wake_timers))
+        (state.reason.clone().unwrap_or(Gone::Closed), std::mem::take(&mut state.wake_sockets))
     }
 
     /// Sends the waiting packets, now that the socket has room.
@@ -259,4 +259,104 @@ fn ended(error: Errno) -> SendError {
         Errno::TOOMANYREFS | Errno::MFILE | Errno::NFILE => SendError::Descriptors,
         error => SendError::System(error.raw_os_error()),
     }
+}
+
+// The sockets by which two processes wake each other: the peer's end, and this process's.
+
+/// The sockets that the peer has passed, by number.
+pub(super) type PeerSockets = [Option<PeerSocket>; WakePath::SOCKETS as usize];
+
+/// A socket that the peer has passed: a byte there wakes the peer's task.
+#[derive(Debug)]
+pub(super) struct PeerSocket {
+    socket: OwnedFd,
+    has_ended: bool,
+}
+
+impl PeerSocket {
+    /// Wraps the socket. [`Closers`](super::socket::Closers) must drop the result.
+    pub(super) fn new(socket: OwnedFd) -> PeerSocket {
+        PeerSocket { socket, has_ended: false }
+    }
+
+    /// Wakes the peer, without waiting. Returns false if the socket is full, or the peer no longer
+    /// reads there.
+    pub(super) fn ring(&mut self) -> bool {
+        while !self.has_ended {
+            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+            match rustix::net::send(&self.socket, b"w", flags) {
+                Ok(_) => return true,
+                Err(Errno::INTR) => {}
+                // The socket is full, and the peer may have been woken for all of its bytes.
+                Err(Errno::AGAIN) => return false,
+                Err(_) => self.has_ended = true,
+            }
+        }
+        false
+    }
+}
+
+// Wakes the tasks of a process through its executor.
+//
+// A `Wake` packet takes two threads, one after the other: it wakes the control thread, which wakes
+// the executor's thread, which runs the task. A byte on a socket that the executor itself watches
+// needs the second thread only. A task of its own waits for it, because the session of the link has
+// more to do in each poll.
+
+/// A socket by which the peer wakes tasks of an executor. Until the peer has its other end, and
+/// once this is dropped, the peer's wakes go to the control thread.
+#[derive(Debug)]
+pub struct WakeSocket {
+    /// The end that the task reads. A shutdown takes effect at once, and ends the task, which has
+    /// another handle of it: if the task ends first, that shuts the socket down, too.
+    socket: UnixStream,
+}
+
+impl WakeSocket {
+    /// Creates a socket, passes its other end to the peer with this number, and spawns the task
+    /// that calls `ring` after the peer has rung, perhaps several times, and at the end. `ring` must
+    /// not panic. Replaces the previous socket with the number.
+    ///
+    /// # Errors
+    /// If the executor has no sockets or has ended, or the system has no descriptor left.
+    pub fn open(
+        connection: &Connection,
+        number: u8,
+        executor: &dyn Executor,
+        ring: impl Fn() + Send + 'static,
+    ) -> io::Result<WakeSocket> {
+        let (socket, theirs) = UnixStream::pair()?;
+        let stream = executor.wake_stream(socket.try_clone()?)?;
+        let task = listen(stream, WakeSocket { socket: socket.try_clone()? }, ring);
+        executor.spawn(Box::pin(task)).map_err(io::Error::other)?;
+        let socket = WakeSocket { socket };
+        let packet = Packet::new(PacketKind::WakeSocket, number.into(), [0; 4]);
+        connection.send(packet, Some(theirs.as_fd())).map_err(io::Error::other)?;
+        Ok(socket)
+    }
+
+    /// Reads the bytes that the peer has written, without waiting. After this, the caller must check
+    /// everything for which the peer may have rung.
+    pub fn empty(&self) {
+        // Nothing is there, or the peer has closed its end, which the task notices.
+        let _ = rustix::net::recv(&self.socket, &mut [0; 4096], RecvFlags::DONTWAIT);
+    }
+}
+
+/// Makes the peer's writes fail, so that it wakes the control thread from now on. After the drop,
+/// the caller must check everything for which the peer may have rung before.
+impl Drop for WakeSocket {
+    fn drop(&mut self) {
+        // Fails if the peer has closed its end.
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+/// Calls `ring` after the peer has rung, until one side closes the socket, and then once more.
+async fn listen(mut stream: WakeStream, socket: WakeSocket, ring: impl Fn()) {
+    while stream.woken().await {
+        ring();
+    }
+    drop(socket);
+    ring();
 }

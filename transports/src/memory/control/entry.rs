@@ -15,13 +15,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
-use mycelium_core::doorbell::WakePath;
 use mycelium_executor::Credentials;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::connection::{Connection, Handler};
-use super::socket::{self, Closers, Poller, Received, Source, Timer};
+use super::connection::{Connection, Handler, PeerSocket};
+use super::socket::{self, Closers, Poller, Received, Source};
 use crate::memory::error::{Gone, SendError};
 use crate::memory::mapping::peer_process;
 use crate::memory::packet::{Packet, PacketError, PacketKind, RefusedHello, Token};
@@ -121,13 +120,13 @@ impl Entry {
     /// Ends the connection: closes its descriptors and notifies its handler.
     pub(super) fn end(self, poller: &Poller, closers: &Closers, reason: Gone) {
         let Entry { connection, socket, peer, handler, .. } = self;
-        let (reason, wake_timers) = connection.finish(reason);
+        let (reason, wake_sockets) = connection.finish(reason);
         poller.remove(&*socket);
         poller.remove(&peer.process);
         drop(peer);
-        // Another thread closes the socket, because it may contain descriptors that were never
+        // Another thread closes the sockets, because they may contain descriptors that were never
         // received.
-        closers.close((socket, wake_timers));
+        closers.close((socket, wake_sockets));
         if let Some(handler) = handler {
             // The panic hook has reported the panic.
             let _ = contained(|| handler.gone(reason));
@@ -209,15 +208,11 @@ impl Entry {
             (Phase::Connected, PacketKind::Region | PacketKind::Cursors | PacketKind::Refused) => {
                 self.call(|handler, connection| handler.packet(connection, packet, descriptor))
             }
-            (Phase::Connected, PacketKind::WakeTimer) => {
-                let is_taken_back = descriptor.is_none();
-                let timer = descriptor.map(Timer::of_peer);
-                if let Some(unused) = self.connection.wake_by(packet.number, timer) {
+            (Phase::Connected, PacketKind::WakeSocket) => {
+                let passed = descriptor.map(PeerSocket::new);
+                let wake_by = |socket| self.connection.wake_by(packet.number, socket);
+                if let Some(unused) = passed.and_then(wake_by) {
                     closers.close(unused);
-                }
-                if is_taken_back {
-                    // A thread may have rung at the timer after the peer ceased to watch it.
-                    self.connection.wake(WakePath::Thread);
                 }
                 Ok(())
             }

@@ -2,13 +2,12 @@
 //! connect, stop. `worker` has its loop and the state shared with other threads. `socket` has the
 //! system calls: a poller that reports new connections and packets, and closers for descriptors
 //! whose close may wait. `entry` has the handshake, in which a token gives a connection its
-//! handler. `connection` has the sending side, `wake_timer` the timers that wake a task without
-//! this thread.
+//! handler. `connection` has the sending side, and the sockets that wake a task without this
+//! thread.
 
 mod connection;
 mod entry;
 mod socket;
-mod wake_timer;
 mod worker;
 
 use std::io;
@@ -29,9 +28,8 @@ use entry::{Entry, WatchedPeer};
 use socket::Listener;
 use worker::{Shared, Worker};
 
-pub use connection::{Connection, Handler};
+pub use connection::{Connection, Handler, WakeSocket};
 pub use entry::random_token;
-pub use wake_timer::WakeTimer;
 pub use worker::ControlLimits;
 
 /// The thread that owns the control socket and all control connections of a node. Its handlers run

@@ -1,8 +1,8 @@
 //! The system calls of the control thread: packets and descriptors over a `SOCK_SEQPACKET` socket,
-//! the listener, the poller, timers, and threads that close descriptors. Only these threads wait.
+//! the listener, the poller, and threads that close descriptors. Only these threads wait.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -16,15 +16,15 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::fs::fcntl_get_seals;
 use rustix::io::Errno;
+use rustix::net::sockopt::{socket_domain, socket_type};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, RecvMsg, ReturnFlags,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, RecvMsg, ReturnFlags,
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
-use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create, timerfd_gettime};
 
 use crate::endpoint::unix::{Access, BoundSocket};
 use crate::memory::error::ControlError;
-use crate::memory::mapping::{peer_credentials, set_expirations};
+use crate::memory::mapping::peer_credentials;
 use crate::memory::packet::{BYTES, Packet, PacketError, PacketKind};
 use crate::sync::lock;
 
@@ -125,21 +125,24 @@ fn check(bytes: &[u8], flags: ReturnFlags, descriptors: &[OwnedFd]) -> Result<Pa
     let (kind, found) = (packet.kind, descriptors.len());
     let expected = usize::from(kind.has_descriptor());
     // Descriptors are lost if this process had none left to receive them.
-    let may_lack = kind == PacketKind::WakeTimer || flags.contains(ReturnFlags::CTRUNC);
-    if found > expected || found < expected && !may_lack {
+    let is_lost = flags.contains(ReturnFlags::CTRUNC) && found < expected;
+    if found != expected && !is_lost {
         return Err(PacketError::Descriptors { kind, expected, found });
     }
-    let Some(descriptor) = descriptors.first() else { return Ok(packet) };
-    // Only timers have a time, and only memfds have seals. These calls do not wait.
-    match kind {
-        PacketKind::WakeTimer if timerfd_gettime(descriptor).is_err() => {
-            Err(PacketError::NoTimer(kind))
+    // None of these calls may wait.
+    match descriptors {
+        [socket] if kind == PacketKind::WakeSocket => {
+            is_unix_stream(socket).then_some(packet).ok_or(PacketError::NoSocket(kind))
         }
-        PacketKind::Region | PacketKind::Cursors if fcntl_get_seals(descriptor).is_err() => {
-            Err(PacketError::NoMemory(kind))
-        }
+        // Only memfds have seals.
+        [memory] if fcntl_get_seals(memory).is_err() => Err(PacketError::NoMemory(kind)),
         _ => Ok(packet),
     }
+}
+
+fn is_unix_stream(descriptor: &OwnedFd) -> bool {
+    socket_domain(descriptor) == Ok(AddressFamily::UNIX)
+        && socket_type(descriptor) == Ok(SocketType::STREAM)
 }
 
 // Closers: close descriptors of peers on other threads.
@@ -324,46 +327,6 @@ impl Poller {
             events.push((source, flags.contains(EventFlags::OUT)));
         }
         Ok(())
-    }
-}
-
-// The timers by which two processes wake each other's executors.
-
-/// A timer of this process or of the peer.
-#[derive(Debug)]
-pub(super) struct Timer(Arc<OwnedFd>);
-
-impl Timer {
-    /// Creates a timer.
-    ///
-    /// # Errors
-    /// If no descriptor is left, or the system's timers cannot be rung: it was built without
-    /// `CONFIG_CHECKPOINT_RESTORE`.
-    pub(super) fn create() -> io::Result<Timer> {
-        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)?;
-        let timer = Timer(Arc::new(timer));
-        timer.ring()?;
-        Ok(timer)
-    }
-
-    /// Wraps a timer of the peer. [`Closers`] must drop the result.
-    pub(super) fn of_peer(timer: OwnedFd) -> Timer {
-        Timer(Arc::new(timer))
-    }
-
-    pub(super) fn descriptor(&self) -> Arc<OwnedFd> {
-        self.0.clone()
-    }
-
-    /// Wakes the task that waits for the timer, without waiting.
-    pub(super) fn ring(&self) -> Result<(), Errno> {
-        set_expirations(&self.0)
-    }
-}
-
-impl AsFd for Timer {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) const WELCOME: u32 = 2;
 pub(crate) const REGION: u32 = 3;
 const REFUSED: u32 = 5;
 const WAKE: u32 = 7;
-const WAKE_TIMER: u32 = 6;
+const WAKE_SOCKET: u32 = 6;
 pub(crate) const PING: u32 = 8;
 pub(crate) const PONG: u32 = 9;
 
@@ -134,8 +134,8 @@ fn invalid_packets_end_the_connection() {
         (region.clone(), 5, many(PacketKind::Region, 5)),
         (region.clone(), 253, many(PacketKind::Region, 253)),
         (bytes(WAKE, [0; 4]), 1, none(PacketKind::Wake, 1)),
-        (bytes(WAKE_TIMER, [0; 4]), 2, many(PacketKind::WakeTimer, 2)),
-        (bytes(WAKE_TIMER, [0; 4]), 1, broken(PacketError::NoTimer(PacketKind::WakeTimer))),
+        (bytes(WAKE_SOCKET, [0; 4]), 0, many(PacketKind::WakeSocket, 0)),
+        (bytes(WAKE_SOCKET, [0; 4]), 1, broken(PacketError::NoSocket(PacketKind::WakeSocket))),
         (hello(TOKEN, VERSION), 0, broken(PacketError::Unexpected(PacketKind::Hello))),
         (bytes(WELCOME, [0; 4]), 0, broken(PacketError::Unexpected(PacketKind::Welcome))),
         (bytes(PONG, [0; 4]), 0, broken(PacketError::Unexpected(PacketKind::Pong))),
