@@ -71,6 +71,9 @@ impl PacketKind {
     }
 }
 
+/// The limit on replaced wake sockets of a connection that are not closed yet.
+pub(super) const MOST_UNCLOSED: usize = 32;
+
 /// A packet as bytes.
 #[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, KnownLayout)]
 #[repr(C)]
@@ -176,6 +179,9 @@ pub enum PacketError {
     /// The descriptor is not a memfd.
     #[error("invalid `{0:?}` packet of a peer: its descriptor is not shared memory")]
     NoMemory(PacketKind),
+    /// The peer replaces its wake sockets faster than they can be closed, which it can delay.
+    #[error("too many replaced sockets of a peer are not closed yet: {0}, {MOST_UNCLOSED} at most")]
+    Unclosed(usize),
     /// The descriptor is not a Unix stream socket.
     #[error("invalid `{0:?}` packet of a peer: its descriptor is not a Unix stream socket")]
     NoSocket(PacketKind),

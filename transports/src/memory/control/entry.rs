@@ -23,7 +23,7 @@ use super::connection::{Connection, Handler, PeerSocket};
 use super::socket::{self, Closers, Poller, Received, Source};
 use crate::memory::error::{Gone, SendError};
 use crate::memory::mapping::peer_process;
-use crate::memory::packet::{Packet, PacketError, PacketKind, RefusedHello, Token};
+use crate::memory::packet::{MOST_UNCLOSED, Packet, PacketError, PacketKind, RefusedHello, Token};
 use crate::sync::lock;
 
 /// A connection.
@@ -35,6 +35,8 @@ pub(super) struct Entry {
     handler: Option<Arc<dyn Handler>>,
     /// Whether this process accepted the connection.
     pub(super) is_accepted: bool,
+    /// Counted by its clones: replaced wake sockets of the peer that are not closed yet.
+    unclosed: Arc<()>,
 }
 
 /// The progress of a handshake.
@@ -90,8 +92,8 @@ impl Entry {
         socket: Arc<OwnedFd>,
         peer: WatchedPeer,
     ) -> Entry {
-        let phase = Phase::AwaitHello;
-        Entry { connection, socket, peer, phase, handler: None, is_accepted: true }
+        let (phase, unclosed) = (Phase::AwaitHello, Arc::default());
+        Entry { connection, socket, peer, phase, handler: None, is_accepted: true, unclosed }
     }
 
     /// Creates the entry of a connection that this process began.
@@ -101,8 +103,9 @@ impl Entry {
         peer: WatchedPeer,
         handler: Arc<dyn Handler>,
     ) -> Entry {
-        let phase = Phase::AwaitWelcome { pong: peer.needs_ping };
-        Entry { connection, socket, peer, phase, handler: Some(handler), is_accepted: false }
+        let (phase, unclosed) = (Phase::AwaitWelcome { pong: peer.needs_ping }, Arc::default());
+        let handler = Some(handler);
+        Entry { connection, socket, peer, phase, handler, is_accepted: false, unclosed }
     }
 
     /// Makes the poller report the connection's events.
@@ -211,10 +214,13 @@ impl Entry {
             (Phase::Connected, PacketKind::WakeSocket) => {
                 let passed = descriptor.map(PeerSocket::new);
                 let wake_by = |socket| self.connection.wake_by(packet.number, socket);
-                if let Some(unused) = passed.and_then(wake_by) {
-                    closers.close(unused);
+                let Some(unused) = passed.and_then(wake_by) else { return Ok(()) };
+                // The clone is dropped after the socket is closed.
+                closers.close((unused, self.unclosed.clone()));
+                match Arc::strong_count(&self.unclosed) - 1 {
+                    ..=MOST_UNCLOSED => Ok(()),
+                    count => Err(Gone::Packet(PacketError::Unclosed(count))),
                 }
-                Ok(())
             }
             (_, kind) => {
                 closers.close(descriptor);

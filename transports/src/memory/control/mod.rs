@@ -109,9 +109,9 @@ impl ControlThread {
     /// # Errors
     /// [`NotFound`](io::ErrorKind::NotFound) and
     /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if no process listens there,
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if its queue of connections is full, and otherwise
-    /// the errors of [`unix::connect`](crate::endpoint::unix::connect). After an error the handler
-    /// is not called.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if its queue of connections is full, or if too many
+    /// descriptors of peers are not closed yet, and otherwise the errors of
+    /// [`unix::connect`](crate::endpoint::unix::connect). After an error the handler is not called.
     pub fn connect(
         &self,
         path: &Path,
@@ -119,6 +119,10 @@ impl ControlThread {
         token: Token,
         handler: Arc<dyn Handler>,
     ) -> io::Result<Arc<Connection>> {
+        if !self.shared.closers.has_room() {
+            let text = "too many descriptors of peers are not closed yet";
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, text));
+        }
         let socket = Arc::new(connect_to(path, SocketType::SEQPACKET, access)?);
         let peer = peer_credentials(socket.as_fd())?;
         let old = self.shared.limits.assume_old_system;

@@ -4,6 +4,7 @@ use std::io::{IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, mpsc};
@@ -328,6 +329,17 @@ fn a_handler_that_panics_ends_its_connection_only() {
     assert!(!dir.socket().exists());
 }
 
+/// Returns a socket and its other end: closing the socket waits up to an hour for that.
+fn slow_to_close() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut slow = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (other, _) = listener.accept().unwrap();
+    slow.set_nonblocking(true).unwrap();
+    while slow.write(&[0; 1 << 16]).is_ok() {}
+    set_socket_linger(&slow, Some(Duration::from_secs(3600))).unwrap();
+    (slow, other)
+}
+
 /// A thread that closes such a socket last waits for it. That must not be the thread that receives
 /// the socket with a packet, or closes a connection on which it was sent.
 #[test]
@@ -354,13 +366,7 @@ fn descriptors_that_are_slow_to_close_block_nobody() {
         good.send(&bytes(WAKE, [0; 4]));
         has_entered.recv().unwrap();
         for (packet, count) in packets {
-            // Closing this socket waits up to an hour for the other end.
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let mut slow = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-            let (other, _) = listener.accept().unwrap();
-            slow.set_nonblocking(true).unwrap();
-            while slow.write(&[0; 1 << 16]).is_ok() {}
-            set_socket_linger(&slow, Some(Duration::from_secs(3600))).unwrap();
+            let (slow, other) = slow_to_close();
             raw.pass(packet, &vec![slow.as_fd(); *count]);
             others.push(other);
             if *count == 0 {
@@ -400,4 +406,28 @@ fn descriptors_that_are_slow_to_close_block_nobody() {
     pass(&raw, &[(region, 1)]);
     listening.stop();
     assert_eq!(raw.receive(), None);
+}
+
+/// Each wake socket replaces the one before, which is closed: the first ones block all threads that
+/// close descriptors.
+#[test]
+fn a_peer_whose_descriptors_are_slow_to_close_is_left() {
+    let (dir, listening) = listening("many-unclosed", ControlLimits::default());
+    let (raw, (_connection, events)) = Raw::established(&dir, &listening, [1; 16]);
+    let (good, _end) = Raw::established(&dir, &listening, [2; 16]);
+    let mut others = Vec::new();
+    for number in 0..200 {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        if number < 20 {
+            let (slow, other) = slow_to_close();
+            // It stays unread in the socket, and is closed with it.
+            Raw(ours.into()).pass(&[0], &[slow.as_fd()]);
+            others.push(other);
+        }
+        raw.pass(&bytes(WAKE_SOCKET, [0; 4]), &[theirs.as_fd()]);
+    }
+    let gone = events.gone();
+    assert!(matches!(gone, Gone::Packet(PacketError::Unclosed(_))), "{gone}");
+    good.send(&bytes(PING, [0; 4]));
+    assert_eq!(good.receive(), Some(PONG));
 }
