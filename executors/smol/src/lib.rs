@@ -98,12 +98,7 @@ pub fn run<F: Future>(threads: usize, body: impl FnOnce(Smol) -> F) -> io::Resul
     let (threads, all) = (threads.max(1), Tasks::new());
     let tasks = Arc::new(async_executor::Executor::new());
     let executor = Smol::with_runner(&tasks, Runner::Threads(threads, all.clone()));
-    let body = body(executor);
-    threads::run(threads, &tasks, async {
-        let result = body.await;
-        all.end().await;
-        result
-    })
+    threads::run(threads, &tasks, all.end_after(body(executor)))
 }
 
 /// Runs `body` with an executor that also takes local tasks, on the calling thread. Its tasks make
@@ -132,19 +127,13 @@ pub async fn local<F: Future>(body: impl FnOnce(Smol) -> F) -> F::Output {
     let tasks = Arc::new(async_executor::Executor::new());
     let (guard, all) = (LocalGuard::new(), Tasks::new());
     let executor = Smol::with_runner(&tasks, Runner::Local(guard.handle, all.clone()));
-    let body = body(executor);
-    let run = tasks.run(async {
-        let result = body.await;
-        all.end().await;
-        result
-    });
-    guard.tasks.run(run).await
+    guard.tasks.run(tasks.run(all.end_after(body(executor)))).await
 }
 
 impl Smol {
     /// Wraps an executor that the caller runs, on one thread or on several. It has ended when the
-    /// caller drops it. `async_executor` may then leave a task undropped for ever that another
-    /// thread wakes at that moment; [`run`] and [`local()`] leave none.
+    /// caller drops it. A task that another thread wakes at that moment may then never be dropped,
+    /// by a fault of `async_executor`; [`run`] and [`local()`] drop all tasks.
     #[must_use]
     pub fn new(executor: &Arc<async_executor::Executor<'static>>) -> Smol {
         Smol::with_runner(executor, Runner::User)

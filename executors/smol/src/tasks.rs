@@ -1,12 +1,14 @@
 //! The tasks of an executor that this crate runs, which end with it.
 //!
-//! To drop an executor of [`async_executor`] is not enough: a task that another thread wakes at that
-//! moment may enter the executor's queue after the drop has emptied the queue, and is then never
-//! dropped. So the tasks are cancelled while the executor still runs.
+//! To drop an executor of [`async_executor`] is not enough: a task that another thread wakes at
+//! that moment may enter the executor's queue after the drop has emptied the queue, and is then
+//! never dropped. So the tasks are cancelled while the executor still runs.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use async_executor::Task;
 use mycelium_executor::{SpawnError, contain};
@@ -32,13 +34,23 @@ impl Tasks {
         Ok(())
     }
 
-    /// Cancels all tasks, and refuses others. Ready once all are dropped, for which the executor
-    /// must run.
-    pub(crate) async fn end(&self) {
+    /// Waits for the end of `body`. Then refuses other tasks, cancels all, and waits until they are
+    /// dropped, for which the executor must run.
+    pub(crate) async fn end_after<T>(&self, body: impl Future<Output = T>) -> T {
+        let result = body.await;
         let running = mem::take(&mut *self.lock());
-        for (_, task) in running.into_iter().flatten() {
-            task.cancel().await;
+        let tasks = running.into_iter().flatten();
+        let mut ends: Vec<_> = tasks.map(|(_, task)| Box::pin(task.cancel())).collect();
+        // Cancels all before it waits for one, so that none of them runs meanwhile.
+        poll_fn(|context| {
+            ends.retain_mut(|end| end.as_mut().poll(context).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        for end in ends {
+            end.await;
         }
+        result
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Slab<Task<()>>>> {

@@ -138,9 +138,10 @@ pub struct QueueReceiver<T> {
     refuses: bool,
 }
 
-impl<T> QueueReceiver<T> {
-    /// Returns the next item, or whether one may follow.
-    fn next(&mut self) -> Result<T, PopError> {
+impl<T: Send> channel::QueueReceiver for QueueReceiver<T> {
+    type Item = T;
+
+    fn try_recv(&mut self) -> Result<T, PopError> {
         // Read first: what these senders push is found by a later call.
         let is_last = self.refuses && self.pushing.count() == 0;
         self.receiver.try_recv().map_err(|refused| match refused {
@@ -148,20 +149,12 @@ impl<T> QueueReceiver<T> {
             error::TryRecvError::Empty | error::TryRecvError::Disconnected => PopError::Closed,
         })
     }
-}
-
-impl<T: Send> channel::QueueReceiver for QueueReceiver<T> {
-    type Item = T;
-
-    fn try_recv(&mut self) -> Result<T, PopError> {
-        self.next()
-    }
 
     fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<T>> {
         if !self.refuses {
             return self.receiver.poll_recv(context);
         }
-        match self.next() {
+        match self.try_recv() {
             Ok(item) => Poll::Ready(Some(item)),
             Err(PopError::Closed) => Poll::Ready(None),
             Err(PopError::Empty) => {
