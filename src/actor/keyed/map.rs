@@ -1,9 +1,9 @@
 //! The map from keys to living actors.
 //!
-//! The map is divided into shards, each with its own lock. The lock is held to find a key or to add
-//! an actor; sending, wake-ups and the start of a task happen after it is released. So do the clones
-//! and drops of keys, which are code of the user. A panic of a key leaves the map as it was: all
-//! hashes and comparisons come before the first change.
+//! The map is divided into shards, each with its own lock. The lock is held to find a key, to add
+//! an actor and to list keys; sending, wake-ups, the start of a task and the drops of keys happen
+//! after it is released. Keys are code of the user and may panic: they are cloned, hashed and
+//! compared before an actor is made.
 //!
 //! **One at a time.** The actor of a key ends in three steps: its mailbox refuses messages, its
 //! instance is dropped, and it leaves the map. A sender that finds the mailbox closed in between
@@ -52,8 +52,8 @@ type Living<K, A, Q> = HashMap<K, Arc<Cell<<A as Actor>::Mail, Q>>>;
 #[derive(Default)]
 struct Predecessors {
     cells: Vec<Arc<dyn AnyCell>>,
-    /// Whether the actor that has replaced them has ended. The map no longer counts it, nor has it a
-    /// reference to it.
+    /// Whether the actor that has replaced them has ended, too. The map then neither counts it nor
+    /// has a reference to it.
     has_ended: bool,
 }
 
@@ -135,28 +135,21 @@ where
         {
             return Ok(cell.clone());
         }
-        let (mut entry_key, own_key) = (Some(key.clone()), Some(key.clone()));
+        let (mut entry_key, own_key) = (Some(key.clone()), key.clone());
         let mut guard = self.shard(hash);
         let Shard { living, predecessors } = &mut *guard;
         let mut replaced = None;
         // `Ok` has a new actor, `Err` the result if there is none.
         let found = match living.get_mut(key) {
             Some(cell) if is_usable(cell) => Err(Ok(cell.clone())),
-            Some(place) => {
-                let before = predecessors.get(&place.core.id);
+            Some(last) => {
+                let before = predecessors.get(&last.core.id);
                 let has_ended = before.is_some_and(|before| before.has_ended);
                 self.counted_cell(has_ended).map_err(Err).map(|(cell, receiver)| {
-                    let last = mem::replace(place, cell.clone());
-                    let before = predecessors.remove(&last.core.id).unwrap_or_default();
+                    let before = succeed(predecessors, last.clone(), cell.core.id);
+                    let last = mem::replace(last, cell.clone());
                     replaced = (!has_ended).then_some(last);
-                    let last = replaced.clone().map(|cell| cell as Arc<dyn AnyCell>);
-                    let all = before.cells.into_iter().chain(last);
-                    let cells: Vec<_> = all.filter(|cell| !cell.core().has_ended()).collect();
-                    if !cells.is_empty() {
-                        let before = Predecessors { cells: cells.clone(), has_ended: false };
-                        predecessors.insert(cell.core.id, before);
-                    }
-                    (cell, receiver, Some(cells))
+                    (cell, receiver, Some(before))
                 })
             }
             None => match living.entry(entry_key.take().expect("it was cloned")) {
@@ -178,7 +171,7 @@ where
         let (cell, receiver, before) = match found {
             Ok(made) => made,
             Err(found) => {
-                drop_both(entry_key, own_key);
+                drop_both(entry_key, Some(own_key));
                 return found;
             }
         };
@@ -186,7 +179,7 @@ where
             // Drops the reference that the entry had.
             replaced.end_refer();
         }
-        let maker = KeyedMaker { map: self.clone(), key: own_key.expect("it was cloned") };
+        let maker = KeyedMaker { map: self.clone(), key: own_key };
         let (beginning, restarts) = (before.map(Beginning::After), self.plan.restarts.clone());
         let life = ActorLife::new(cell.clone(), receiver, Box::new(maker), restarts, beginning);
         // Launches the actor after the lock is released, because the actor leaves the map if the
@@ -313,6 +306,22 @@ impl<K, A> Plan<K, A> {
 /// executor.
 fn hash_of<K: Hash>(key: &K) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(key)
+}
+
+/// Notes the predecessors of a new actor with this number, and returns them: the last actor of the
+/// key and those before it, as far as they have not ended.
+fn succeed(
+    predecessors: &mut HashMap<u64, Predecessors>,
+    last: Arc<dyn AnyCell>,
+    id: u64,
+) -> Vec<Arc<dyn AnyCell>> {
+    let before = predecessors.remove(&last.core().id).unwrap_or_default();
+    let all = before.cells.into_iter().chain([last]);
+    let cells: Vec<_> = all.filter(|cell| !cell.core().has_ended()).collect();
+    if !cells.is_empty() {
+        predecessors.insert(id, Predecessors { cells: cells.clone(), has_ended: false });
+    }
+    cells
 }
 
 /// Drops two values, the second one also if the drop of the first one panics.

@@ -314,6 +314,7 @@ async fn an_executor_that_drops_each_task_is_asked_once() {
     executor.0.drops.store(true, Ordering::Relaxed);
     let refused = keyed.try_tell(&1, Number(1)).unwrap_err();
     assert_eq!(refused.into_message(), Number(1));
+    assert_eq!((counted(&actors, "spawned"), keyed.count()), (1, 0));
     executor.0.drops.store(false, Ordering::Relaxed);
     keyed.try_tell(&1, Number(1)).unwrap();
 }
@@ -379,6 +380,32 @@ async fn a_key_that_panics_in_the_map_changes_nothing() {
             if is_last {
                 break;
             }
+        }
+    }
+}
+
+/// The actor stays in the map then, and the next one takes its place.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_panics_at_the_end_of_its_actor_leaves_room_for_the_next_one() {
+    for step in 1..20 {
+        let (actors, seen) = (actors(), Seen::default());
+        let make = Mutex::new(probe(&seen));
+        let make = move |_: &Careless| make.lock().unwrap()();
+        let keyed = actors.keyed(make).limit(1).build().unwrap();
+        let first = keyed.get(&Careless(1)).unwrap();
+        assert!(keyed.passivate(&Careless(1)));
+        UNTIL_PANIC.set(step);
+        assert_eq!(first.ended().await, ActorEnd::Passivated);
+        let is_last = UNTIL_PANIC.replace(u32::MAX) != 0;
+        assert_eq!(counted(&actors, "panics"), u64::from(!is_last), "{step}");
+        keyed.try_tell(&Careless(1), Number(2)).unwrap();
+        settled(&mut keyed.get(&Careless(1)).unwrap()).await;
+        assert_eq!((seen.take(), keyed.count()), ("started stopped started 2".into(), 1), "{step}");
+        keyed.passivate(&Careless(1));
+        yield_now().await;
+        assert_eq!((keyed.count(), actors.count()), (0, 0), "{step}");
+        if is_last {
+            break;
         }
     }
 }
