@@ -109,7 +109,7 @@ impl ControlThread {
     /// # Errors
     /// [`NotFound`](io::ErrorKind::NotFound) and
     /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if no process listens there,
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if its queue of connections is full, or if too many
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if its queue of connections is full or too many
     /// descriptors of peers are not closed yet, and otherwise the errors of
     /// [`unix::connect`](crate::endpoint::unix::connect). After an error the handler is not called.
     pub fn connect(
