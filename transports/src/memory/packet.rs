@@ -71,8 +71,9 @@ impl PacketKind {
     }
 }
 
-/// The limit on replaced wake sockets of a connection that are not closed yet.
-pub(super) const MOST_UNCLOSED: usize = 32;
+/// The limit on replaced wake sockets of a connection that are not closed yet. A peer replaces one
+/// when a thread of its executors has ended, and packets may come faster than sockets are closed.
+pub(super) const MOST_UNCLOSED: usize = 128;
 
 /// A packet as bytes.
 #[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, KnownLayout)]

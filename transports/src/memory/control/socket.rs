@@ -37,7 +37,7 @@ pub(super) enum Received {
     Empty,
     /// The other side has closed its end.
     Closed,
-    /// The other side broke the protocol. All descriptors that it passed are closed soon.
+    /// The other side broke the protocol. The packet stays in the socket, with its descriptors.
     Invalid(PacketError),
     /// The system failed.
     Failed(Errno),
@@ -69,42 +69,42 @@ pub(super) fn send(
 }
 
 /// Receives a packet.
-pub(super) fn receive(socket: BorrowedFd<'_>, closers: &Closers) -> Received {
+pub(super) fn receive(socket: BorrowedFd<'_>) -> Received {
     // Has room for one byte more than a packet, to detect a longer packet.
     let mut bytes = [0; BYTES + 1];
     let mut descriptors = Vec::new();
-    let received = match receive_all(socket, &mut bytes, &mut descriptors) {
-        Ok(received) => received,
+    let found = match peek(socket, &mut bytes, &mut descriptors) {
+        Ok(found) => found,
         Err(Errno::AGAIN) => return Received::Empty,
         Err(error) => return Received::Failed(error),
     };
-    let bytes = &bytes[..received.bytes.min(bytes.len())];
-    let result = match check(bytes, received.flags, &descriptors) {
-        Ok(packet) => return Received::Packet(packet, descriptors.pop()),
+    let bytes = &bytes[..found.bytes.min(bytes.len())];
+    match check(bytes, found.flags, &descriptors) {
+        Ok(packet) => match skip(socket) {
+            Ok(()) => Received::Packet(packet, descriptors.pop()),
+            Err(error) => Received::Failed(error),
+        },
         Err(_) if bytes.is_empty() => Received::Closed,
+        // To drop the descriptors waits for nobody, because the socket has them, too.
         Err(error) => Received::Invalid(error),
-    };
-    if !descriptors.is_empty() {
-        closers.close(descriptors);
     }
-    result
 }
 
-/// Receives the bytes of a packet, as far as there is room, and all descriptors.
-fn receive_all(
+/// Reads the bytes of the next packet, as far as there is room, and copies of all its descriptors.
+/// The packet stays in the socket.
+fn peek(
     socket: BorrowedFd<'_>,
     bytes: &mut [u8],
     descriptors: &mut Vec<OwnedFd>,
 ) -> Result<RecvMsg, Errno> {
-    // Has room for as many descriptors as a packet may have, because the system would close the
-    // others on this thread.
+    // As many descriptors as a packet may have.
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(253))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    let received = loop {
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT | RecvFlags::PEEK;
+    let found = loop {
         let into = &mut [IoSliceMut::new(bytes)];
         match rustix::net::recvmsg(socket, into, &mut control, flags) {
-            Ok(received) => break received,
+            Ok(found) => break found,
             // The other side closed its end before it had read everything. Its own packets follow,
             // and then the end.
             Err(Errno::INTR | Errno::CONNRESET) => {}
@@ -116,7 +116,18 @@ fn receive_all(
             descriptors.extend(passed);
         }
     }
-    Ok(received)
+    Ok(found)
+}
+
+/// Removes the next packet, whose descriptors this process has.
+fn skip(socket: BorrowedFd<'_>) -> Result<(), Errno> {
+    loop {
+        match rustix::net::recv(socket, &mut [0; 1], RecvFlags::DONTWAIT) {
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR | Errno::CONNRESET) => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Returns the packet, if the right descriptors came with it.

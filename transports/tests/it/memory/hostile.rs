@@ -1,10 +1,12 @@
 //! Peers that break the protocol, send too much, or do not read.
 
+use std::ffi::OsStr;
+use std::fs;
 use std::io::{IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, mpsc};
@@ -361,13 +363,21 @@ fn descriptors_that_are_slow_to_close_block_nobody() {
     let _good = good_events.connected();
 
     let mut others = Vec::new();
+    // Open in this process only while the control thread has copies of it.
+    let beside = UnixDatagram::unbound().unwrap();
+    let file = |number: &OsStr| fs::read_link(Path::new("/proc/self/fd").join(number)).ok();
+    let beside_file = file(OsStr::new(&beside.as_raw_fd().to_string()));
     // Passes descriptors that nobody else keeps when the control thread receives them.
     let mut pass = |raw: &Raw, packets: &[(Vec<u8>, usize)]| {
         good.send(&bytes(WAKE, [0; 4]));
         has_entered.recv().unwrap();
         for (packet, count) in packets {
             let (slow, other) = slow_to_close();
-            raw.pass(packet, &vec![slow.as_fd(); *count]);
+            let mut all = vec![beside.as_fd(); *count];
+            if let Some(first) = all.first_mut() {
+                *first = slow.as_fd();
+            }
+            raw.pass(packet, &all);
             others.push(other);
             if *count == 0 {
                 // Otherwise, dropping `slow` would wait here.
@@ -379,6 +389,9 @@ fn descriptors_that_are_slow_to_close_block_nobody() {
     let answers = |when: &str| {
         good.send(&bytes(PING, [0; 4]));
         assert_eq!(good.receive(), Some(PONG), "{when}");
+        let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let kept = open.filter(|entry| file(&entry.file_name()) == beside_file).count();
+        assert_eq!(kept, 1, "{when}");
     };
 
     let region = bytes(REGION, [0; 4]);
@@ -397,10 +410,12 @@ fn descriptors_that_are_slow_to_close_block_nobody() {
         answers("after a packet");
         drop((raw, connection));
     }
-    let raw = Raw::connect(&dir.socket());
-    pass(&raw, &[(region.clone(), 1)]);
-    assert_eq!(raw.receive(), None);
-    answers("before a handshake");
+    for count in [1, 253] {
+        let raw = Raw::connect(&dir.socket());
+        pass(&raw, &[(region.clone(), count)]);
+        assert_eq!(raw.receive(), None);
+        answers("before a handshake");
+    }
 
     let (raw, _events) = Raw::established(&dir, &listening, [5; 16]);
     pass(&raw, &[(region, 1)]);
