@@ -242,13 +242,13 @@ pub struct ActorLife<A: Actor, Q: Queue> {
     pub(super) restarts: Restarts,
     /// What decides when the first run begins, if anything does. `None` once the actor runs.
     pub(super) beginning: Option<Box<Beginning>>,
-    pub(super) is_supervised: bool,
-    /// Whether the end was reported.
-    pub(super) has_ended: bool,
     pub(super) context: ActorContext<A>,
     /// The traces of the actor, in a node with traces.
     pub(super) traces: Option<Box<ActorTraces>>,
     pub(super) cell: Arc<Cell<A::Mail, Q>>,
+    pub(super) is_supervised: bool,
+    /// Whether the end was reported.
+    pub(super) has_ended: bool,
     /// Whether the mailbox refuses new messages while the actor handles the remaining ones.
     pub(super) is_draining: bool,
     /// The number of messages since the task last yielded.

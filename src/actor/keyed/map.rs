@@ -3,7 +3,8 @@
 //! The map is divided into shards, each with its own lock. The lock is held to find a key, to add
 //! an actor and to list keys; sending, wake-ups, the start of a task and the drops of keys happen
 //! after it is released. Keys are code of the user and may panic: they are cloned, hashed and
-//! compared before an actor is made.
+//! compared before an actor is made. To grow the map or to remove an actor calls no key: an actor
+//! has the hash of its key, and is found by its number.
 //!
 //! **One at a time.** The actor of a key ends in three steps: its mailbox refuses messages, its
 //! instance is dropped, and it leaves the map. A sender that finds the mailbox closed in between
@@ -14,13 +15,14 @@
 //! successor waits for all of them. A successor that has ended stays in the map as long as they.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use mycelium_core::channel::Queue;
 use mycelium_executor::{Executor, SpawnError};
 
@@ -46,7 +48,7 @@ struct Shard<K, A: Actor, Q: Queue> {
     predecessors: HashMap<u64, Predecessors>,
 }
 
-type Living<K, A, Q> = HashMap<K, Arc<Cell<<A as Actor>::Mail, Q>>>;
+type Living<K, A, Q> = HashTable<(K, Arc<Cell<<A as Actor>::Mail, Q>>)>;
 
 /// The actors that an actor has replaced and that have not ended. The map has no reference to them.
 #[derive(Default)]
@@ -101,7 +103,7 @@ where
         Map {
             plan,
             shards: (0..SHARDS)
-                .map(|_| Shard { living: HashMap::new(), predecessors: HashMap::new() })
+                .map(|_| Shard { living: HashTable::new(), predecessors: HashMap::new() })
                 .map(Mutex::new)
                 .collect(),
             count: AtomicUsize::new(0),
@@ -117,8 +119,10 @@ where
 
     /// Returns the actor of a key, if it lives.
     pub(super) fn find(&self, key: &K) -> Option<Arc<Cell<A::Mail, Q>>> {
-        let shard = self.shard(hash_of(key));
-        shard.living.get(key).filter(|cell| !shard.has_ended(cell)).cloned()
+        let hash = hash_of(key);
+        let shard = self.shard(hash);
+        let (_, cell) = shard.living.find(hash, |(it, _)| it == key)?;
+        (!shard.has_ended(cell)).then(|| cell.clone())
     }
 
     /// Returns the actor of a key. Creates a new one if there is none, or if the present one is
@@ -130,42 +134,37 @@ where
     ) -> Result<Arc<Cell<A::Mail, Q>>, SpawnActorError> {
         let hash = hash_of(key);
         let is_usable = |cell: &Arc<_>| !closed.is_some_and(|closed| Arc::ptr_eq(cell, closed));
-        if let Some(cell) = self.shard(hash).living.get(key)
+        if let Some((_, cell)) = self.shard(hash).living.find(hash, |(it, _)| it == key)
             && is_usable(cell)
         {
             return Ok(cell.clone());
         }
         let (mut entry_key, own_key) = (Some(key.clone()), key.clone());
+        let entry_hash = |(_, cell): &(K, Arc<Cell<_, _>>)| cell.core.key_hash;
         let mut guard = self.shard(hash);
         let Shard { living, predecessors } = &mut *guard;
         let mut replaced = None;
         // `Ok` has a new actor, `Err` the result if there is none.
-        let found = match living.get_mut(key) {
-            Some(cell) if is_usable(cell) => Err(Ok(cell.clone())),
-            Some(last) => {
-                let before = predecessors.get(&last.core.id);
-                let has_ended = before.is_some_and(|before| before.has_ended);
-                self.counted_cell(has_ended).map_err(Err).map(|(cell, receiver)| {
-                    let before = succeed(predecessors, last.clone(), cell.core.id);
-                    let last = mem::replace(last, cell.clone());
-                    replaced = (!has_ended).then_some(last);
-                    (cell, receiver, Some(before))
+        let found = match living.entry(hash, |(it, _)| it == key, entry_hash) {
+            Entry::Occupied(mut place) => match &mut place.get_mut().1 {
+                cell if is_usable(cell) => Err(Ok(cell.clone())),
+                last => {
+                    let before = predecessors.get(&last.core.id);
+                    let has_ended = before.is_some_and(|before| before.has_ended);
+                    self.counted_cell(hash, has_ended).map_err(Err).map(|(cell, receiver)| {
+                        let before = succeed(predecessors, last.clone(), cell.core.id);
+                        let last = mem::replace(last, cell.clone());
+                        replaced = (!has_ended).then_some(last);
+                        (cell, receiver, Some(before))
+                    })
+                }
+            },
+            Entry::Vacant(place) => {
+                self.counted_cell(hash, true).map_err(Err).map(|(cell, receiver)| {
+                    place.insert((entry_key.take().expect("it was cloned"), cell.clone()));
+                    (cell, receiver, None)
                 })
             }
-            None => match living.entry(entry_key.take().expect("it was cloned")) {
-                Entry::Vacant(place) => match self.counted_cell(true) {
-                    Ok((cell, receiver)) => {
-                        place.insert(cell.clone());
-                        Ok((cell, receiver, None))
-                    }
-                    Err(error) => {
-                        entry_key = Some(place.into_key());
-                        Err(Err(error))
-                    }
-                },
-                // The key compares itself in different ways.
-                Entry::Occupied(place) => Err(Ok(place.get().clone())),
-            },
         };
         drop(guard);
         let (cell, receiver, before) = match found {
@@ -208,26 +207,31 @@ where
     #[expect(clippy::type_complexity, reason = "an actor and the end of its mailbox")]
     fn counted_cell(
         &self,
+        hash: u64,
         is_new: bool,
     ) -> Result<(Arc<Cell<A::Mail, Q>>, Q::Receiver<A::Mail>), SpawnActorError> {
         if is_new {
             self.count_in()?;
         }
-        self.cell().inspect_err(|_| {
+        self.cell(hash).inspect_err(|_| {
             if is_new {
                 self.count.fetch_sub(1, Ordering::Relaxed);
             }
         })
     }
 
-    /// Creates an actor without a task. It has one reference.
+    /// Creates an actor of the key with this hash, without a task. It has one reference.
     #[expect(clippy::type_complexity, reason = "an actor and the end of its mailbox")]
-    fn cell(&self) -> Result<(Arc<Cell<A::Mail, Q>>, Q::Receiver<A::Mail>), SpawnActorError> {
+    fn cell(
+        &self,
+        hash: u64,
+    ) -> Result<(Arc<Cell<A::Mail, Q>>, Q::Receiver<A::Mail>), SpawnActorError> {
         let Plan { set, capacity, when_full, .. } = &self.plan;
         let (sender, receiver) = Q::bounded::<A::Mail>(*capacity)
             .map_err(|error| SpawnActorError::Capacity { actor: A::NAME, error })?;
         let make = |id, kind| {
-            let core = Core::new(id, None, kind, *when_full, answer::<A, Q>);
+            let mut core = Core::new(id, None, kind, *when_full, answer::<A, Q>);
+            core.key_hash = hash;
             Arc::new(Cell::new(core, set.clone(), Some(sender)))
         };
         Ok((set.add(actor_type::<A>(), None, (false, false), make)?, receiver))
@@ -236,21 +240,28 @@ where
     /// Removes an actor that has ended. Its entry stays if its successor is in it, or as long as
     /// actors that it has replaced have not ended. Returns the key of a removed entry, which the
     /// caller drops.
-    fn remove(&self, key: &K, id: u64) -> Option<K> {
-        let mut guard = self.shard(hash_of(key));
+    fn remove(&self, ended: &Core) -> Option<K> {
+        let mut guard = self.shard(ended.key_hash);
         let Shard { living, predecessors } = &mut *guard;
-        let cell = living.get(key)?.clone();
-        let is_present = cell.core.id == id;
+        let is_ended = |it: &Arc<dyn AnyCell>| it.core().id == ended.id;
+        let is_entry = |(_, cell): &(K, Arc<Cell<_, _>>)| {
+            let before = || predecessors.get(&cell.core.id);
+            cell.core.id == ended.id
+                || before().is_some_and(|before| before.cells.iter().any(is_ended))
+        };
+        let place = living.find_entry(ended.key_hash, is_entry).ok()?;
+        let cell = place.get().1.clone();
+        let is_present = cell.core.id == ended.id;
         let is_last = match predecessors.get_mut(&cell.core.id) {
             Some(before) => {
                 before.has_ended |= is_present;
-                before.cells.retain(|it| it.core().id != id && !it.core().has_ended());
+                before.cells.retain(|it| !is_ended(it) && !it.core().has_ended());
                 before.cells.is_empty()
                     && predecessors.remove(&cell.core.id).is_some_and(|before| before.has_ended)
             }
             None => is_present,
         };
-        let entry = if is_last { living.remove_entry(key) } else { None };
+        let entry = is_last.then(|| place.remove().0);
         drop(guard);
         if is_present {
             self.count.fetch_sub(1, Ordering::Relaxed);
@@ -279,7 +290,7 @@ where
     }
 
     /// Calls `visit` with the keys and the actors of one shard.
-    pub(super) fn visit(&self, part: usize, visit: impl FnMut((&K, &Arc<Cell<A::Mail, Q>>))) {
+    pub(super) fn visit(&self, part: usize, visit: impl FnMut(&(K, Arc<Cell<A::Mail, Q>>))) {
         let shard = lock(&self.shards[part]);
         shard.living.iter().filter(|(_, cell)| !shard.has_ended(cell)).for_each(visit);
     }
@@ -350,7 +361,7 @@ where
     }
 
     fn ended(&self, cell: &dyn SetCell) {
-        if let Some(key) = self.map.remove(&self.key, cell.core().id) {
+        if let Some(key) = self.map.remove(cell.core()) {
             discard(cell, key);
         }
     }

@@ -85,6 +85,8 @@ pub(crate) struct Core {
     pub(crate) answer: AnswerCall,
     /// The actor's index in the list of living actors.
     pub(crate) place: AtomicUsize,
+    /// The hash of the key of a keyed actor.
+    pub(crate) key_hash: u64,
     /// Notified when a bit of the control word is set that a task waits for.
     ending: Event,
     rare: Mutex<Rare>,
@@ -150,6 +152,7 @@ impl Core {
             when_full,
             answer,
             place: AtomicUsize::new(usize::MAX),
+            key_hash: 0,
             control: AtomicU32::new(0),
             quiet: AtomicU8::new(0),
             waker: Mutex::default(),

@@ -384,30 +384,57 @@ async fn a_key_that_panics_in_the_map_changes_nothing() {
     }
 }
 
-/// The actor stays in the map then, and the next one takes its place.
+/// The last one is of an executor that refuses it while its predecessor still runs.
 #[tokio::test(start_paused = true)]
-async fn a_key_that_panics_at_the_end_of_its_actor_leaves_room_for_the_next_one() {
-    for step in 1..20 {
-        let (actors, seen) = (actors(), Seen::default());
+async fn the_end_of_an_actor_calls_no_key() {
+    for successors in 0..2 {
+        let (executor, seen, gate) = (Fickle::default(), Seen::default(), Arc::<Gate>::default());
+        let actors = Actors::on(executor.clone());
         let make = Mutex::new(probe(&seen));
         let make = move |_: &Careless| make.lock().unwrap()();
         let keyed = actors.keyed(make).limit(1).build().unwrap();
-        let first = keyed.get(&Careless(1)).unwrap();
+        let mut first = keyed.get(&Careless(1)).unwrap();
+        let wait = gate.clone();
+        run(&mut first, move |probe, _| probe.last_wait = Some(wait)).await;
         assert!(keyed.passivate(&Careless(1)));
-        UNTIL_PANIC.set(step);
-        assert_eq!(first.ended().await, ActorEnd::Passivated);
-        let is_last = UNTIL_PANIC.replace(u32::MAX) != 0;
-        assert_eq!(counted(&actors, "panics"), u64::from(!is_last), "{step}");
-        keyed.try_tell(&Careless(1), Number(2)).unwrap();
-        settled(&mut keyed.get(&Careless(1)).unwrap()).await;
-        assert_eq!((seen.take(), keyed.count()), ("started stopped started 2".into(), 1), "{step}");
-        keyed.passivate(&Careless(1));
         yield_now().await;
-        assert_eq!((keyed.count(), actors.count()), (0, 0), "{step}");
-        if is_last {
-            break;
+        for _ in 0..successors {
+            executor.refuse(true);
+            keyed.try_tell(&Careless(1), Number(1)).unwrap_err();
+            executor.refuse(false);
         }
+        UNTIL_PANIC.set(1);
+        gate.open();
+        assert_eq!(first.ended().await, ActorEnd::Passivated);
+        assert_eq!(UNTIL_PANIC.replace(u32::MAX), 1);
+        assert_eq!((counted(&actors, "panics"), keyed.count()), (0, 0), "{successors}");
+        keyed.try_tell(&Careless(2), Number(2)).unwrap();
+        settled(&mut keyed.get(&Careless(2)).unwrap()).await;
+        assert_eq!((seen.take(), keyed.count()), ("started stopped started 2".into(), 1));
     }
+}
+
+/// Each key is tried until it panics no more, so one of the panics is in the growth of the map if
+/// keys are called there.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_panics_while_the_map_grows_changes_nothing() {
+    const KEYS: u32 = 300;
+    let (actors, seen) = (actors(), Seen::default());
+    let make = Mutex::new(probe(&seen));
+    let keyed = actors.keyed(move |_: &Careless| make.lock().unwrap()()).build().unwrap();
+    for key in 0..KEYS {
+        for step in 1.. {
+            UNTIL_PANIC.set(step);
+            let found = catch_unwind(AssertUnwindSafe(|| keyed.get(&Careless(key)).is_ok()));
+            if UNTIL_PANIC.replace(u32::MAX) != 0 {
+                assert!(found.unwrap());
+                break;
+            }
+        }
+        assert_eq!(keyed.count(), key as usize + 1);
+    }
+    assert!(actors.shutdown(Duration::from_secs(1)).await.is_empty());
+    assert_eq!((keyed.count(), actors.count()), (0, 0));
 }
 
 /// A key whose drop panics once it is armed.
