@@ -39,6 +39,7 @@ macro_rules! conformance {
             a_local_task_runs_on_the_thread_that_spawned_it_or_is_refused,
             a_local_task_is_refused_on_another_thread,
             a_panic_ends_its_own_task_only,
+            a_panic_of_a_drop_ends_its_own_task_only,
             a_task_that_yields_lets_others_run,
             tasks_that_wake_each_other_never_stall,
             tasks_end_with_their_executor,

@@ -67,7 +67,7 @@ use mycelium_executor::{
 };
 
 use local::{LocalGuard, LocalHandle};
-use tasks::Tasks;
+use tasks::{EndOnDrop, Tasks};
 
 /// An executor of smol as an [`Executor`].
 #[derive(Clone, Debug)]
@@ -90,7 +90,8 @@ enum Runner {
 }
 
 /// Runs `body` with a new executor on `threads` threads; the calling thread is the first of them.
-/// The threads end when `body` has ended, and all tasks end with them.
+/// When `body` has ended or panicked, all tasks are dropped, then the threads end, and this returns
+/// or passes on the panic.
 ///
 /// # Errors
 /// If the system cannot start the threads.
@@ -98,12 +99,14 @@ pub fn run<F: Future>(threads: usize, body: impl FnOnce(Smol) -> F) -> io::Resul
     let (threads, all) = (threads.max(1), Tasks::new());
     let tasks = Arc::new(async_executor::Executor::new());
     let executor = Smol::with_runner(&tasks, Runner::Threads(threads, all.clone()));
-    threads::run(threads, &tasks, all.end_after(body(executor)))
+    let ends = EndOnDrop { all, tasks: &tasks, local: None };
+    threads::run(threads, ends, body(executor))
 }
 
 /// Runs `body` with an executor that also takes local tasks, on the calling thread. Its tasks make
-/// progress while this is awaited, and end with it. Any executor may await it;
-/// [`async_io::block_on`] serves timers and sockets best.
+/// progress while this is awaited. All are dropped with it: when `body` has ended or panicked, and
+/// also when this future is dropped half way. Any executor may await it; [`async_io::block_on`]
+/// serves timers and sockets best.
 ///
 /// ```
 /// # if cfg!(miri) { return }
@@ -127,13 +130,14 @@ pub async fn local<F: Future>(body: impl FnOnce(Smol) -> F) -> F::Output {
     let tasks = Arc::new(async_executor::Executor::new());
     let (guard, all) = (LocalGuard::new(), Tasks::new());
     let executor = Smol::with_runner(&tasks, Runner::Local(guard.handle, all.clone()));
-    guard.tasks.run(tasks.run(all.end_after(body(executor)))).await
+    let _ends = EndOnDrop { all, tasks: &tasks, local: Some(&guard.tasks) };
+    guard.tasks.run(tasks.run(body(executor))).await
 }
 
 impl Smol {
     /// Wraps an executor that the caller runs, on one thread or on several. It has ended when the
     /// caller drops it. A task that another thread wakes at that moment may then never be dropped,
-    /// by a fault of `async_executor`; [`run`] and [`local()`] drop all tasks.
+    /// by a fault of `async_executor`. [`run`] and [`local()`] drop all tasks, however they end.
     #[must_use]
     pub fn new(executor: &Arc<async_executor::Executor<'static>>) -> Smol {
         Smol::with_runner(executor, Runner::User)

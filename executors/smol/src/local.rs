@@ -57,7 +57,7 @@ impl LocalGuard {
 
 impl Drop for LocalGuard {
     fn drop(&mut self) {
-        // Removes the executor before its tasks are dropped, so that they cannot spawn other tasks.
+        // The handle finds the executor no longer. Its tasks are dropped already.
         let key = self.handle.key;
         let _ = LOCAL.try_with(|local| local.borrow_mut().retain(|(other, _)| *other != key));
     }

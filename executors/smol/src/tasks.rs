@@ -2,15 +2,17 @@
 //!
 //! To drop an executor of [`async_executor`] is not enough: a task that another thread wakes at
 //! that moment may enter the executor's queue after the drop has emptied the queue, and is then
-//! never dropped. So the tasks are cancelled while the executor still runs.
+//! never dropped. So the tasks are cancelled first, and the executor runs until they are dropped.
 
 use std::fmt;
 use std::future::poll_fn;
 use std::mem;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 
-use async_executor::Task;
+use async_executor::{Executor, LocalExecutor, Task};
 use mycelium_executor::{SpawnError, contain};
 use slab::Slab;
 
@@ -34,10 +36,9 @@ impl Tasks {
         Ok(())
     }
 
-    /// Waits for the end of `body`. Then refuses other tasks, cancels all, and waits until they are
-    /// dropped, for which the executor must run.
-    pub(crate) async fn end_after<T>(&self, body: impl Future<Output = T>) -> T {
-        let result = body.await;
+    /// Refuses other tasks, cancels all, and waits until they are dropped, for which the executor
+    /// must run.
+    async fn end(&self) {
         let running = mem::take(&mut *self.lock());
         let tasks = running.into_iter().flatten();
         let mut ends: Vec<_> = tasks.map(|(_, task)| Box::pin(task.cancel())).collect();
@@ -50,7 +51,6 @@ impl Tasks {
         for end in ends {
             end.await;
         }
-        result
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Slab<Task<()>>>> {
@@ -64,6 +64,51 @@ impl fmt::Debug for Tasks {
     }
 }
 
+/// When dropped, ends the tasks: refuses others, cancels all, and runs the executors until the
+/// tasks are dropped. So they end in the same way after a body that returns, one that panics, and
+/// one that is dropped half way.
+///
+/// It blocks its thread while another thread polls or wakes one of the tasks; those of [`local`]
+/// are polled by no other thread. It must outlive the future that runs the executors on this
+/// thread, because that future holds tasks which it has taken from their queues.
+///
+/// [`local`]: crate::local()
+pub(crate) struct EndOnDrop<'a> {
+    pub(crate) all: Arc<Tasks>,
+    pub(crate) tasks: &'a Executor<'static>,
+    pub(crate) local: Option<&'a LocalExecutor<'static>>,
+}
+
+impl Drop for EndOnDrop<'_> {
+    fn drop(&mut self) {
+        let end = self.tasks.run(self.all.end());
+        match self.local {
+            Some(local) => wait(local.run(end)),
+            None => wait(end),
+        }
+    }
+}
+
+/// Blocks this thread until the future is ready. Unlike `async_io::block_on` it cannot panic, needs
+/// no reactor, and works while the thread drops its thread-local values.
+fn wait(future: impl Future<Output = ()>) {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let (mut future, mut context) = (pin!(future), Context::from_waker(&waker));
+    while future.as_mut().poll(&mut context).is_pending() {
+        thread::park();
+    }
+    // The wait may have taken a wake-up from the code around it.
+    thread::current().unpark();
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
 /// The place of a task among the others, which is free once this is dropped.
 pub(crate) struct Place {
     tasks: Arc<Tasks>,
@@ -72,9 +117,13 @@ pub(crate) struct Place {
 
 impl Place {
     /// Runs the task, and then frees its place.
-    pub(crate) async fn run(self, task: impl Future<Output = ()> + Unpin) {
-        contain(task).await;
-        drop(self);
+    pub(crate) fn run<F: Future<Output = ()> + Unpin>(self, task: F) -> impl Future<Output = ()> {
+        // Outside the block, because the task may be dropped before the first poll.
+        let task = contain(task);
+        async move {
+            task.await;
+            drop(self);
+        }
     }
 }
 

@@ -7,22 +7,27 @@ use std::task::{Context, Waker};
 use std::thread::{Builder, scope};
 use std::time::Duration;
 
-use async_executor::Executor;
 use async_io::{Timer, block_on};
 use event_listener::Event;
 use polling::Poller;
 
-/// Runs `tasks` on `threads` threads, including the calling thread, until `body` has ended.
+use crate::tasks::EndOnDrop;
+
+/// Runs the tasks on `threads` threads, including the calling thread, until `body` has ended or
+/// panicked. Then drops `ends`, and the threads end.
 pub(crate) fn run<T>(
     threads: usize,
-    tasks: &Executor<'_>,
+    ends: EndOnDrop<'_>,
     body: impl Future<Output = T>,
 ) -> io::Result<T> {
     make_reactor()?;
-    scope(|scope| {
+    let tasks = ends.tasks;
+    scope(move |scope| {
         // Its drop ends the other threads. That happens before the scope joins them, even after a
         // panic; otherwise the join would wait forever.
         let end = NotifyOnDrop(Event::new());
+        // Dropped before `end`, because a task may be on one of the other threads.
+        let _ends = ends;
         for number in 1..threads {
             let ended = end.0.listen();
             let thread = Builder::new().name(format!("smol-{number}"));

@@ -109,6 +109,43 @@ pub fn a_panic_ends_its_own_task_only<S: Subject>() {
     });
 }
 
+/// A task whose drop panics ends only itself, also if it was never polled.
+pub fn a_panic_of_a_drop_ends_its_own_task_only<S: Subject>() {
+    struct Panics(Arc<()>);
+
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            resume_unwind(Box::new("of this drop"));
+        }
+    }
+
+    fn task(held: &Arc<()>, polled: Poll<()>) -> impl Future<Output = ()> + Send + 'static {
+        let panics = Panics(held.clone());
+        poll_fn(move |_| {
+            let _ = &panics.0;
+            polled
+        })
+    }
+
+    let kept = Arc::new(());
+    let held = kept.clone();
+    inside::<S>(async move |executor| {
+        let spawn = |polled| {
+            executor.spawn(Box::pin(task(&held, polled))).expect("spawned");
+            if executor.runs_local() {
+                let local = Box::pin(task(&held, polled));
+                executor.spawn_local(Box::new(|| local)).expect("spawned");
+            }
+        };
+        spawn(Poll::Ready(()));
+        spawn(Poll::Pending);
+        // These tasks have been polled when the executor ends; the last ones may not have started.
+        soon(&executor, spawned(&executor, yield_now())).await.expect("it ran");
+        (0..20).for_each(|_| spawn(Poll::Pending));
+    });
+    until_outside(|| Arc::strong_count(&kept) == 1);
+}
+
 /// Tasks that are always ready take turns with other tasks and with timers.
 pub fn a_task_that_yields_lets_others_run<S: Subject>() {
     inside::<S>(async |executor| {
