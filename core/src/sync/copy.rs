@@ -143,19 +143,33 @@ mod wide {
     /// read.
     #[inline]
     unsafe fn copy_many(to: *mut usize, from: *const usize, count: usize) {
-        if count >= MOST {
+        if count < MOST {
             // SAFETY: this function's contract.
-            unsafe {
-                asm!(
-                    "rep movsq",
-                    inout("rdi") to => _,
-                    inout("rsi") from => _,
-                    inout("rcx") count => _,
-                    options(nostack, preserves_flags)
-                );
-            }
-            return;
+            return unsafe { copy_lines(to, from, count) };
         }
+        // SAFETY: this function's contract, for the first words.
+        unsafe { copy_lines(to, from, 8) };
+        // The processor is a third slower if it does not begin at a line.
+        let done = to.align_offset(64);
+        let (to, from) = (to.wrapping_add(done), from.wrapping_add(done));
+        // SAFETY: this function's contract, for the other words: `done` is less than eight.
+        unsafe {
+            asm!(
+                "rep movsq",
+                inout("rdi") to => _,
+                inout("rsi") from => _,
+                inout("rcx") count - done => _,
+                options(nostack, preserves_flags)
+            );
+        }
+    }
+
+    /// Copies this number of words, which is a multiple of eight and not 0, in order.
+    ///
+    /// # Safety
+    /// As for [`copy_many`].
+    #[inline]
+    unsafe fn copy_lines(to: *mut usize, from: *const usize, count: usize) {
         // SAFETY: this function's contract.
         unsafe {
             asm!(
