@@ -168,14 +168,12 @@ pub enum PacketError {
     #[error("invalid packet of a peer: `{0:?}` is not expected now")]
     Unexpected(PacketKind),
     /// The packet came with a wrong number of descriptors.
-    #[error("invalid `{kind:?}` packet of a peer: expected {expected} descriptors, found {found}")]
+    #[error("invalid `{kind:?}` packet of a peer: its descriptors are not {expected}")]
     Descriptors {
         /// The packet's kind.
         kind: PacketKind,
         /// The number that a packet of this kind carries.
         expected: usize,
-        /// The number that was received.
-        found: usize,
     },
     /// The descriptor is not a memfd.
     #[error("invalid `{0:?}` packet of a peer: its descriptor is not shared memory")]

@@ -168,7 +168,7 @@ impl Entry {
             if let Some(reason) = self.connection.reason() {
                 return Err(reason);
             }
-            match socket::receive(self.socket.as_fd()) {
+            match socket::receive(self.socket.as_fd(), closers) {
                 Received::Packet(packet, _)
                     if packet.kind == PacketKind::Wake && self.phase == Phase::Connected =>
                 {

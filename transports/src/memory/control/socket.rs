@@ -37,7 +37,7 @@ pub(super) enum Received {
     Empty,
     /// The other side has closed its end.
     Closed,
-    /// The other side broke the protocol. The packet stays in the socket, with its descriptors.
+    /// The other side broke the protocol. The packet stays in the socket.
     Invalid(PacketError),
     /// The system failed.
     Failed(Errno),
@@ -68,58 +68,81 @@ pub(super) fn send(
     }
 }
 
-/// Receives a packet.
-pub(super) fn receive(socket: BorrowedFd<'_>) -> Received {
+/// Receives a packet. Descriptors of an invalid one go to `closers`, or stay in the socket.
+pub(super) fn receive(socket: BorrowedFd<'_>, closers: &Closers) -> Received {
     // Has room for one byte more than a packet, to detect a longer packet.
     let mut bytes = [0; BYTES + 1];
-    let mut descriptors = Vec::new();
-    let found = match peek(socket, &mut bytes, &mut descriptors) {
+    // No descriptor is received. The flag says whether there is one.
+    let found = match peek(socket, &mut bytes, &mut RecvAncillaryBuffer::default()) {
         Ok(found) => found,
         Err(Errno::AGAIN) => return Received::Empty,
         Err(error) => return Received::Failed(error),
     };
-    let bytes = &bytes[..found.bytes.min(bytes.len())];
-    match check(bytes, found.flags, &descriptors) {
-        Ok(packet) => match skip(socket) {
-            Ok(()) => Received::Packet(packet, descriptors.pop()),
-            Err(error) => Received::Failed(error),
-        },
-        Err(_) if bytes.is_empty() => Received::Closed,
-        // To drop the descriptors waits for nobody, because the socket has them, too.
-        Err(error) => Received::Invalid(error),
+    let has_descriptors = found.flags.contains(ReturnFlags::CTRUNC);
+    let packet = match Packet::read(&bytes[..found.bytes.min(bytes.len())]) {
+        Ok(packet) => packet,
+        Err(_) if found.bytes == 0 => return Received::Closed,
+        Err(error) => return Received::Invalid(error),
+    };
+    let (kind, expected) = (packet.kind, usize::from(packet.kind.has_descriptor()));
+    if has_descriptors != packet.kind.has_descriptor() {
+        return Received::Invalid(PacketError::Descriptors { kind, expected });
+    }
+    let mut descriptors = Vec::new();
+    if has_descriptors {
+        // The system counts in pairs: there is room for two.
+        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let found = match peek(socket, &mut [0; 1], &mut control) {
+            Ok(found) => found,
+            Err(error) => return Received::Failed(error),
+        };
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(passed) = message {
+                descriptors.extend(passed);
+            }
+        }
+        let is_more = found.flags.contains(ReturnFlags::CTRUNC) && !descriptors.is_empty();
+        let checked = match &descriptors[..] {
+            [descriptor] if !is_more => check(kind, descriptor),
+            // This process has no descriptor left.
+            [] => Ok(()),
+            _ => Err(PacketError::Descriptors { kind, expected }),
+        };
+        if let Err(error) = checked {
+            closers.close(descriptors);
+            return Received::Invalid(error);
+        }
+    }
+    match skip(socket) {
+        Ok(()) => Received::Packet(packet, descriptors.pop()),
+        Err(error) => {
+            closers.close(descriptors);
+            Received::Failed(error)
+        }
     }
 }
 
-/// Reads the bytes of the next packet, as far as there is room, and copies of all its descriptors.
-/// The packet stays in the socket.
+/// Reads the next packet, which stays in the socket: its bytes, and copies of its descriptors, as
+/// far as there is room.
 fn peek(
     socket: BorrowedFd<'_>,
     bytes: &mut [u8],
-    descriptors: &mut Vec<OwnedFd>,
+    control: &mut RecvAncillaryBuffer<'_>,
 ) -> Result<RecvMsg, Errno> {
-    // As many descriptors as a packet may have.
-    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(253))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT | RecvFlags::PEEK;
-    let found = loop {
-        let into = &mut [IoSliceMut::new(bytes)];
-        match rustix::net::recvmsg(socket, into, &mut control, flags) {
-            Ok(found) => break found,
+    loop {
+        match rustix::net::recvmsg(socket, &mut [IoSliceMut::new(bytes)], control, flags) {
+            Ok(found) => return Ok(found),
             // The other side closed its end before it had read everything. Its own packets follow,
             // and then the end.
             Err(Errno::INTR | Errno::CONNRESET) => {}
             Err(error) => return Err(error),
         }
-    };
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(passed) = message {
-            descriptors.extend(passed);
-        }
     }
-    Ok(found)
 }
 
-/// Removes the next packet, whose descriptors this process has.
+/// Removes the next packet. This closes no file, unless this process had no descriptor left for it.
 fn skip(socket: BorrowedFd<'_>) -> Result<(), Errno> {
     loop {
         match rustix::net::recv(socket, &mut [0; 1], RecvFlags::DONTWAIT) {
@@ -130,24 +153,14 @@ fn skip(socket: BorrowedFd<'_>) -> Result<(), Errno> {
     }
 }
 
-/// Returns the packet, if the right descriptors came with it.
-fn check(bytes: &[u8], flags: ReturnFlags, descriptors: &[OwnedFd]) -> Result<Packet, PacketError> {
-    let packet = Packet::read(bytes)?;
-    let (kind, found) = (packet.kind, descriptors.len());
-    let expected = usize::from(kind.has_descriptor());
-    // Descriptors are lost if this process had none left to receive them.
-    let is_lost = flags.contains(ReturnFlags::CTRUNC) && found < expected;
-    if found != expected && !is_lost {
-        return Err(PacketError::Descriptors { kind, expected, found });
-    }
-    // None of these calls may wait.
-    match descriptors {
-        [socket] if kind == PacketKind::WakeSocket => {
-            is_unix_stream(socket).then_some(packet).ok_or(PacketError::NoSocket(kind))
-        }
+/// Checks the descriptor of a packet of this kind. None of these calls may wait.
+fn check(kind: PacketKind, descriptor: &OwnedFd) -> Result<(), PacketError> {
+    match kind {
+        PacketKind::WakeSocket if !is_unix_stream(descriptor) => Err(PacketError::NoSocket(kind)),
+        PacketKind::WakeSocket => Ok(()),
         // Only memfds have seals.
-        [memory] if fcntl_get_seals(memory).is_err() => Err(PacketError::NoMemory(kind)),
-        _ => Ok(packet),
+        _ if fcntl_get_seals(descriptor).is_err() => Err(PacketError::NoMemory(kind)),
+        _ => Ok(()),
     }
 }
 
@@ -159,10 +172,10 @@ fn is_unix_stream(descriptor: &OwnedFd) -> bool {
 // Closers: close descriptors of peers on other threads.
 //
 // Closing a descriptor may wait for as long as a peer likes: if the file is on a file system that
-// a process of the peer serves, it waits for an answer of that process; if it is a TCP socket with
-// `SO_LINGER`, it waits for the other end. This concerns a descriptor that a peer passed, and a
-// socket on which such a descriptor is still unread when it is closed. So the control thread
-// closes neither of them.
+// a process of the peer serves, each close waits for an answer of that process; if it is a TCP
+// socket with `SO_LINGER`, the last close waits for the other end. This concerns a descriptor that
+// a peer passed, and a socket on which such a descriptor is still unread when it is closed. So the
+// control thread closes neither of them.
 //
 // A peer may block one of these threads forever. When [`THREADS`] threads are blocked, descriptors
 // accumulate, and no connections are accepted.

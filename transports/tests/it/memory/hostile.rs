@@ -121,8 +121,8 @@ fn invalid_packets_end_the_connection() {
     let (_mapping, file) = Mapping::create(1, name, false).unwrap();
     let region = bytes(REGION, [0; 4]);
     let broken = Gone::Packet;
-    let many = |kind, found| broken(PacketError::Descriptors { kind, expected: 1, found });
-    let none = |kind, found| broken(PacketError::Descriptors { kind, expected: 0, found });
+    let one = |kind| broken(PacketError::Descriptors { kind, expected: 1 });
+    let none = |kind| broken(PacketError::Descriptors { kind, expected: 0 });
     let cases = [
         (vec![7; 47], 0, broken(PacketError::Size(47))),
         (vec![7; 47], 1, broken(PacketError::Size(47))),
@@ -132,12 +132,12 @@ fn invalid_packets_end_the_connection() {
         (bytes(0, [0; 4]), 1, broken(PacketError::Kind(0))),
         (bytes(10, [0; 4]), 1, broken(PacketError::Kind(10))),
         (bytes(u32::MAX, [0; 4]), 1, broken(PacketError::Kind(u32::MAX))),
-        (region.clone(), 0, many(PacketKind::Region, 0)),
-        (region.clone(), 2, many(PacketKind::Region, 2)),
-        (region.clone(), 5, many(PacketKind::Region, 5)),
-        (region.clone(), 253, many(PacketKind::Region, 253)),
-        (bytes(WAKE, [0; 4]), 1, none(PacketKind::Wake, 1)),
-        (bytes(WAKE_SOCKET, [0; 4]), 0, many(PacketKind::WakeSocket, 0)),
+        (region.clone(), 0, one(PacketKind::Region)),
+        (region.clone(), 2, one(PacketKind::Region)),
+        (region.clone(), 5, one(PacketKind::Region)),
+        (region.clone(), 253, one(PacketKind::Region)),
+        (bytes(WAKE, [0; 4]), 1, none(PacketKind::Wake)),
+        (bytes(WAKE_SOCKET, [0; 4]), 0, one(PacketKind::WakeSocket)),
         (bytes(WAKE_SOCKET, [0; 4]), 1, broken(PacketError::NoSocket(PacketKind::WakeSocket))),
         (hello(TOKEN, VERSION), 0, broken(PacketError::Unexpected(PacketKind::Hello))),
         (bytes(WELCOME, [0; 4]), 0, broken(PacketError::Unexpected(PacketKind::Welcome))),
@@ -191,8 +191,8 @@ fn a_hostile_listener_is_left() {
     rustix::net::bind(&socket, &SocketAddrUnix::new(dir.socket()).unwrap()).unwrap();
     rustix::net::listen(&socket, 16).unwrap();
     let unexpected = |kind| Gone::Packet(PacketError::Unexpected(kind));
-    let (kind, expected, found) = (PacketKind::Region, 1, 0);
-    let no_region = Gone::Packet(PacketError::Descriptors { kind, expected, found });
+    let kind = PacketKind::Region;
+    let no_region = Gone::Packet(PacketError::Descriptors { kind, expected: 1 });
     let cases = [
         (Some(bytes(REGION, [0; 4])), false, no_region),
         (Some(bytes(WAKE, [0; 4])), false, unexpected(PacketKind::Wake)),
@@ -396,8 +396,7 @@ fn descriptors_that_are_slow_to_close_block_nobody() {
 
     let region = bytes(REGION, [0; 4]);
     let no_memory = PacketError::NoMemory(PacketKind::Region);
-    let (kind, expected, found) = (PacketKind::Wake, 0, 253);
-    let too_many = PacketError::Descriptors { kind, expected, found };
+    let too_many = PacketError::Descriptors { kind: PacketKind::Wake, expected: 0 };
     for (number, packets, reason) in [
         (2, vec![(region.clone(), 1)], Gone::Packet(no_memory)),
         (3, vec![(bytes(WAKE, [0; 4]), 253)], Gone::Packet(too_many)),
