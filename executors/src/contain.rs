@@ -1,5 +1,6 @@
 //! Contained tasks: a panic ends only its own task.
 
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -30,21 +31,37 @@ impl<F: Future<Output = ()> + Unpin> Future for Contained<F> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let poll = || {
             let done = self.0.as_mut().is_none_or(|task| Pin::new(task).poll(context).is_ready());
-            // Drops the task inside `catch_unwind`, because its drop may panic, too.
+            // Drops the task here, because its drop may panic, too.
             if done {
-                drop(self.0.take())
+                self.0 = None;
             }
             done
         };
-        match catch_unwind(AssertUnwindSafe(poll)) {
-            Ok(false) => Poll::Pending,
-            Ok(true) | Err(_) => Poll::Ready(()),
+        match caught(poll) {
+            Some(false) => Poll::Pending,
+            Some(true) => Poll::Ready(()),
+            None => {
+                caught(|| self.0 = None);
+                Poll::Ready(())
+            }
         }
     }
 }
 
 impl<F> Drop for Contained<F> {
     fn drop(&mut self) {
-        drop(catch_unwind(AssertUnwindSafe(|| self.0 = None)));
+        caught(|| self.0 = None);
+    }
+}
+
+/// Returns `None` if `call` panics. Leaks a payload whose drop panics with another payload.
+fn caught<T>(call: impl FnOnce() -> T) -> Option<T> {
+    let drops = |payload| catch_unwind(AssertUnwindSafe(|| drop(payload)));
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(value) => Some(value),
+        Err(payload) => {
+            drops(payload).unwrap_or_else(mem::forget);
+            None
+        }
     }
 }

@@ -105,8 +105,8 @@ pub fn run<F: Future>(threads: usize, body: impl FnOnce(Smol) -> F) -> io::Resul
 
 /// Runs `body` with an executor that also takes local tasks, on the calling thread. Its tasks make
 /// progress while this is awaited. All are dropped with it: when `body` has ended or panicked, and
-/// also when this future is dropped half way. Any executor may await it; [`async_io::block_on`]
-/// serves timers and sockets best.
+/// also when this future is dropped half way; the drop waits for threads that wake one at that
+/// moment. Any executor may await it; [`async_io::block_on`] serves timers and sockets best.
 ///
 /// ```
 /// # if cfg!(miri) { return }

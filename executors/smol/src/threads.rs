@@ -26,8 +26,10 @@ pub(crate) fn run<T>(
         // Its drop ends the other threads. That happens before the scope joins them, even after a
         // panic; otherwise the join would wait forever.
         let end = NotifyOnDrop(Event::new());
-        // Dropped before `end`, because a task may be on one of the other threads.
+        // Dropped before `end`, because a task may be on one of the other threads, and after
+        // `body`, for which a task may wait.
         let _ends = ends;
+        let body = body;
         for number in 1..threads {
             let ended = end.0.listen();
             let thread = Builder::new().name(format!("smol-{number}"));
