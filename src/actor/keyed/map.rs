@@ -15,7 +15,7 @@
 //! successor waits for all of them. A successor that has ended stays in the map as long as they.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, RandomState};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -84,6 +84,8 @@ pub(super) struct Plan<K, A> {
 pub(super) struct Map<K, A: Actor, Q: Queue> {
     pub(super) plan: Plan<K, A>,
     shards: Box<[Mutex<Shard<K, A, Q>>]>,
+    /// Hashes keys in a way that whoever chooses them cannot know.
+    hasher: RandomState,
     /// The number of entries.
     count: AtomicUsize,
     /// The number of handles that users have.
@@ -106,6 +108,7 @@ where
                 .map(|_| Shard { living: HashTable::new(), predecessors: HashMap::new() })
                 .map(Mutex::new)
                 .collect(),
+            hasher: RandomState::new(),
             count: AtomicUsize::new(0),
             handles: AtomicUsize::new(1),
             is_released: Arc::default(),
@@ -119,7 +122,7 @@ where
 
     /// Returns the actor of a key, if it lives.
     pub(super) fn find(&self, key: &K) -> Option<Arc<Cell<A::Mail, Q>>> {
-        let hash = hash_of(key);
+        let hash = self.hasher.hash_one(key);
         let shard = self.shard(hash);
         let (_, cell) = shard.living.find(hash, |(it, _)| it == key)?;
         (!shard.has_ended(cell)).then(|| cell.clone())
@@ -132,13 +135,14 @@ where
         key: &K,
         closed: Option<&Arc<Cell<A::Mail, Q>>>,
     ) -> Result<Arc<Cell<A::Mail, Q>>, SpawnActorError> {
-        let hash = hash_of(key);
+        let hash = self.hasher.hash_one(key);
         let is_usable = |cell: &Arc<_>| !closed.is_some_and(|closed| Arc::ptr_eq(cell, closed));
         if let Some((_, cell)) = self.shard(hash).living.find(hash, |(it, _)| it == key)
             && is_usable(cell)
         {
             return Ok(cell.clone());
         }
+        let executor = self.plan.executor(key);
         let (mut entry_key, own_key) = (Some(key.clone()), key.clone());
         let entry_hash = |(_, cell): &(K, Arc<Cell<_, _>>)| cell.core.key_hash;
         let mut guard = self.shard(hash);
@@ -183,7 +187,7 @@ where
         let life = ActorLife::new(cell.clone(), receiver, Box::new(maker), restarts, beginning);
         // Launches the actor after the lock is released, because the actor leaves the map if the
         // executor refuses its task.
-        launch(&**self.plan.executor(hash), life, A::launch())?;
+        launch(&**executor, life, A::launch())?;
         if !cell.core.is_abandoned() {
             return Ok(cell);
         }
@@ -300,23 +304,17 @@ where
     }
 
     fn shard(&self, hash: u64) -> MutexGuard<'_, Shard<K, A, Q>> {
-        lock(&self.shards[(hash % SHARDS as u64) as usize])
+        // Other bits than those that choose the place in the shard: the first, and the last seven.
+        lock(&self.shards[(hash >> 50) as usize % SHARDS])
     }
 }
 
-impl<K, A> Plan<K, A> {
-    /// Returns the executor of the actor of a key, by the key's hash. Different bits of the hash
-    /// choose the shard.
-    fn executor(&self, hash: u64) -> &Arc<dyn Executor> {
-        let (place, count) = ((hash >> 32) as usize, self.executors.len());
-        &self.executors[place % count]
+impl<K: Hash, A> Plan<K, A> {
+    /// Returns the executor of the actor of a key, which is the same in every process.
+    fn executor(&self, key: &K) -> &Arc<dyn Executor> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
+        &self.executors[(hash >> 32) as usize % self.executors.len()]
     }
-}
-
-/// Returns the hash of a key. It is the same in every process, so a key always has the same
-/// executor.
-fn hash_of<K: Hash>(key: &K) -> u64 {
-    BuildHasherDefault::<DefaultHasher>::default().hash_one(key)
 }
 
 /// Notes the predecessors of a new actor with this number, and returns them: the last actor of the
