@@ -3,7 +3,8 @@
 //! Rust has atomic accesses of a word, but of nothing longer. These functions use longer ones where
 //! the processor has them: two words at a time for a few words, 64 bytes at a time for more, and
 //! from 2 KiB on the processor's own copy. That one need not read the lines that it replaces, which
-//! halves the time of a writer whose reader is on another core. To Rust these look like accesses
+//! halves the time of a writer whose reader is on another core, and is no slower for a reader. It
+//! may store its words in any order, but before all later stores. To Rust these look like accesses
 //! from outside the program, which are allowed at any time because all other accesses to these
 //! words are atomic. A reader that races with a writer may get any mixture of old and new bytes.
 

@@ -18,10 +18,11 @@ fn borrowed(reader: &mut Consumer<Ring<'_>>, most: usize) -> Vec<Vec<u8>> {
     all
 }
 
-/// Copies in and out take two words at a time if the processor can, or many.
+/// Copies in and out are of two words at a time, of eight, or of all from 256 on. A slot begins at
+/// different places of a line.
 #[test]
 fn messages_of_every_length_come_through() {
-    for words in (0..20).chain([31, 32, 33, 39, 40, 71]) {
+    for words in (0..20).chain([31, 32, 33, 39, 40, 71]).chain(250..266).chain([513]) {
         let layout = Layout::exact(2, words * WORD);
         for layout in [layout, layout.in_lines()] {
             let ring = Broadcast::boxed(layout, 2).unwrap();
