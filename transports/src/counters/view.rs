@@ -299,11 +299,15 @@ impl Layout {
             let before = replaced();
             // Acquire: a reader that sees the number also sees what was stored before it.
             fence(Ordering::Acquire);
-            let view = self.read_once(first, listed, pieces)?;
+            let mut view = self.read_once(first, listed, pieces)?;
             // Acquire: if any of the copied words was stored during a replacement, the second load
             // sees its number or a later one.
             fence(Ordering::Acquire);
-            if attempts == ATTEMPTS || before.is_multiple_of(2) && replaced() == before {
+            if before.is_multiple_of(2) && replaced() == before {
+                return Ok(view);
+            }
+            if attempts == ATTEMPTS {
+                view.torn += 1;
                 return Ok(view);
             }
             attempts += 1;
@@ -437,7 +441,8 @@ pub struct CountersView {
     /// Lines that got no place where readers can see them.
     pub unseen: u64,
     /// The number of lines that were left out because they were replaced during the read, or
-    /// because their kind is not in the region.
+    /// because their kind is not in the region. One more if a line was replaced at each attempt to
+    /// read: its values may then be missing, or be there twice.
     pub torn: usize,
     /// The number of places in segments that could not be read: the process had no descriptor left
     /// for the segment, or ended before it was mapped.
