@@ -170,6 +170,9 @@ pub enum Gone {
     /// The peer broke the protocol.
     #[error("{0}")]
     Packet(#[from] PacketError),
+    /// So many wake sockets that the peer has replaced are not closed yet. The peer can delay that.
+    #[error("{0} replaced sockets of the peer are not closed yet")]
+    Unclosed(usize),
     /// A packet could not be sent.
     #[error("{0}")]
     Send(#[from] SendError),

@@ -71,10 +71,6 @@ impl PacketKind {
     }
 }
 
-/// The limit on replaced wake sockets of a connection that are not closed yet. A peer replaces one
-/// when a thread of its executors has ended, and packets may come faster than sockets are closed.
-pub(super) const MOST_UNCLOSED: usize = 128;
-
 /// A packet as bytes.
 #[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, KnownLayout)]
 #[repr(C)]
@@ -168,19 +164,15 @@ pub enum PacketError {
     #[error("invalid packet of a peer: `{0:?}` is not expected now")]
     Unexpected(PacketKind),
     /// The packet came with a wrong number of descriptors.
-    #[error("invalid `{kind:?}` packet of a peer: its descriptors are not {expected}")]
-    Descriptors {
-        /// The packet's kind.
-        kind: PacketKind,
-        /// The number that a packet of this kind carries.
-        expected: usize,
-    },
+    #[error(
+        "invalid `{kind:?}` packet of a peer: expected {expected} descriptors",
+        kind = .0,
+        expected = u8::from(.0.has_descriptor())
+    )]
+    Descriptors(PacketKind),
     /// The descriptor is not a memfd.
     #[error("invalid `{0:?}` packet of a peer: its descriptor is not shared memory")]
     NoMemory(PacketKind),
-    /// The peer replaces its wake sockets faster than they can be closed, which it can delay.
-    #[error("too many replaced sockets of a peer are not closed yet: {0}, {MOST_UNCLOSED} at most")]
-    Unclosed(usize),
     /// The descriptor is not a Unix stream socket.
     #[error("invalid `{0:?}` packet of a peer: its descriptor is not a Unix stream socket")]
     NoSocket(PacketKind),

@@ -23,8 +23,12 @@ use super::connection::{Connection, Handler, PeerSocket};
 use super::socket::{self, Closers, Poller, Received, Source};
 use crate::memory::error::{Gone, SendError};
 use crate::memory::mapping::peer_process;
-use crate::memory::packet::{MOST_UNCLOSED, Packet, PacketError, PacketKind, RefusedHello, Token};
+use crate::memory::packet::{Packet, PacketError, PacketKind, RefusedHello, Token};
 use crate::sync::lock;
+
+/// The limit on replaced wake sockets of a connection that are not closed yet. A peer replaces one
+/// when a thread of its executors has ended, and packets may come faster than sockets are closed.
+const MOST_UNCLOSED: usize = 128;
 
 /// A connection.
 pub(super) struct Entry {
@@ -219,7 +223,7 @@ impl Entry {
                 closers.close((unused, self.unclosed.clone()));
                 match Arc::strong_count(&self.unclosed) - 1 {
                     ..=MOST_UNCLOSED => Ok(()),
-                    count => Err(Gone::Packet(PacketError::Unclosed(count))),
+                    count => Err(Gone::Unclosed(count)),
                 }
             }
             (_, kind) => {

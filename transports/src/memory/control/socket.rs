@@ -72,46 +72,31 @@ pub(super) fn send(
 pub(super) fn receive(socket: BorrowedFd<'_>, closers: &Closers) -> Received {
     // Has room for one byte more than a packet, to detect a longer packet.
     let mut bytes = [0; BYTES + 1];
-    // No descriptor is received. The flag says whether there is one.
+    // Receives no descriptor: the flag says whether there is one.
     let found = match peek(socket, &mut bytes, &mut RecvAncillaryBuffer::default()) {
         Ok(found) => found,
         Err(Errno::AGAIN) => return Received::Empty,
         Err(error) => return Received::Failed(error),
     };
-    let has_descriptors = found.flags.contains(ReturnFlags::CTRUNC);
     let packet = match Packet::read(&bytes[..found.bytes.min(bytes.len())]) {
         Ok(packet) => packet,
         Err(_) if found.bytes == 0 => return Received::Closed,
         Err(error) => return Received::Invalid(error),
     };
-    let (kind, expected) = (packet.kind, usize::from(packet.kind.has_descriptor()));
-    if has_descriptors != packet.kind.has_descriptor() {
-        return Received::Invalid(PacketError::Descriptors { kind, expected });
+    let has_descriptor = packet.kind.has_descriptor();
+    if found.flags.contains(ReturnFlags::CTRUNC) != has_descriptor {
+        return Received::Invalid(PacketError::Descriptors(packet.kind));
     }
     let mut descriptors = Vec::new();
-    if has_descriptors {
-        // The system counts in pairs: there is room for two.
-        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let found = match peek(socket, &mut [0; 1], &mut control) {
-            Ok(found) => found,
-            Err(error) => return Received::Failed(error),
-        };
-        for message in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(passed) = message {
-                descriptors.extend(passed);
+    if has_descriptor {
+        match peek_descriptors(socket, &mut descriptors) {
+            Ok(is_all) => {
+                if let Err(error) = check(packet.kind, &descriptors, is_all) {
+                    closers.close(descriptors);
+                    return Received::Invalid(error);
+                }
             }
-        }
-        let is_more = found.flags.contains(ReturnFlags::CTRUNC) && !descriptors.is_empty();
-        let checked = match &descriptors[..] {
-            [descriptor] if !is_more => check(kind, descriptor),
-            // This process has no descriptor left.
-            [] => Ok(()),
-            _ => Err(PacketError::Descriptors { kind, expected }),
-        };
-        if let Err(error) = checked {
-            closers.close(descriptors);
-            return Received::Invalid(error);
+            Err(error) => return Received::Failed(error),
         }
     }
     match skip(socket) {
@@ -121,6 +106,21 @@ pub(super) fn receive(socket: BorrowedFd<'_>, closers: &Closers) -> Received {
             Received::Failed(error)
         }
     }
+}
+
+/// Receives copies of the descriptors of the next packet, two at most. Returns whether these are
+/// all.
+fn peek_descriptors(socket: BorrowedFd<'_>, descriptors: &mut Vec<OwnedFd>) -> Result<bool, Errno> {
+    // Room for one descriptor is room for two, because its size is a multiple of 8.
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let found = peek(socket, &mut [0; 1], &mut control)?;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(passed) = message {
+            descriptors.extend(passed);
+        }
+    }
+    Ok(!found.flags.contains(ReturnFlags::CTRUNC))
 }
 
 /// Reads the next packet, which stays in the socket: its bytes, and copies of its descriptors, as
@@ -153,14 +153,19 @@ fn skip(socket: BorrowedFd<'_>) -> Result<(), Errno> {
     }
 }
 
-/// Checks the descriptor of a packet of this kind. None of these calls may wait.
-fn check(kind: PacketKind, descriptor: &OwnedFd) -> Result<(), PacketError> {
-    match kind {
-        PacketKind::WakeSocket if !is_unix_stream(descriptor) => Err(PacketError::NoSocket(kind)),
-        PacketKind::WakeSocket => Ok(()),
+/// Checks the descriptors of a packet whose kind carries one. None of these calls may wait.
+fn check(kind: PacketKind, descriptors: &[OwnedFd], is_all: bool) -> Result<(), PacketError> {
+    match descriptors {
+        // This process has none left to receive them.
+        [] => Ok(()),
+        [socket] if is_all && kind == PacketKind::WakeSocket => {
+            is_unix_stream(socket).then_some(()).ok_or(PacketError::NoSocket(kind))
+        }
         // Only memfds have seals.
-        _ if fcntl_get_seals(descriptor).is_err() => Err(PacketError::NoMemory(kind)),
-        _ => Ok(()),
+        [memory] if is_all => {
+            fcntl_get_seals(memory).map(drop).map_err(|_| PacketError::NoMemory(kind))
+        }
+        _ => Err(PacketError::Descriptors(kind)),
     }
 }
 

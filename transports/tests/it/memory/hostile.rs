@@ -121,8 +121,7 @@ fn invalid_packets_end_the_connection() {
     let (_mapping, file) = Mapping::create(1, name, false).unwrap();
     let region = bytes(REGION, [0; 4]);
     let broken = Gone::Packet;
-    let one = |kind| broken(PacketError::Descriptors { kind, expected: 1 });
-    let none = |kind| broken(PacketError::Descriptors { kind, expected: 0 });
+    let wrong = |kind| broken(PacketError::Descriptors(kind));
     let cases = [
         (vec![7; 47], 0, broken(PacketError::Size(47))),
         (vec![7; 47], 1, broken(PacketError::Size(47))),
@@ -132,12 +131,12 @@ fn invalid_packets_end_the_connection() {
         (bytes(0, [0; 4]), 1, broken(PacketError::Kind(0))),
         (bytes(10, [0; 4]), 1, broken(PacketError::Kind(10))),
         (bytes(u32::MAX, [0; 4]), 1, broken(PacketError::Kind(u32::MAX))),
-        (region.clone(), 0, one(PacketKind::Region)),
-        (region.clone(), 2, one(PacketKind::Region)),
-        (region.clone(), 5, one(PacketKind::Region)),
-        (region.clone(), 253, one(PacketKind::Region)),
-        (bytes(WAKE, [0; 4]), 1, none(PacketKind::Wake)),
-        (bytes(WAKE_SOCKET, [0; 4]), 0, one(PacketKind::WakeSocket)),
+        (region.clone(), 0, wrong(PacketKind::Region)),
+        (region.clone(), 2, wrong(PacketKind::Region)),
+        (region.clone(), 5, wrong(PacketKind::Region)),
+        (region.clone(), 253, wrong(PacketKind::Region)),
+        (bytes(WAKE, [0; 4]), 1, wrong(PacketKind::Wake)),
+        (bytes(WAKE_SOCKET, [0; 4]), 0, wrong(PacketKind::WakeSocket)),
         (bytes(WAKE_SOCKET, [0; 4]), 1, broken(PacketError::NoSocket(PacketKind::WakeSocket))),
         (hello(TOKEN, VERSION), 0, broken(PacketError::Unexpected(PacketKind::Hello))),
         (bytes(WELCOME, [0; 4]), 0, broken(PacketError::Unexpected(PacketKind::Welcome))),
@@ -191,8 +190,7 @@ fn a_hostile_listener_is_left() {
     rustix::net::bind(&socket, &SocketAddrUnix::new(dir.socket()).unwrap()).unwrap();
     rustix::net::listen(&socket, 16).unwrap();
     let unexpected = |kind| Gone::Packet(PacketError::Unexpected(kind));
-    let kind = PacketKind::Region;
-    let no_region = Gone::Packet(PacketError::Descriptors { kind, expected: 1 });
+    let no_region = Gone::Packet(PacketError::Descriptors(PacketKind::Region));
     let cases = [
         (Some(bytes(REGION, [0; 4])), false, no_region),
         (Some(bytes(WAKE, [0; 4])), false, unexpected(PacketKind::Wake)),
@@ -396,7 +394,7 @@ fn descriptors_that_are_slow_to_close_block_nobody() {
 
     let region = bytes(REGION, [0; 4]);
     let no_memory = PacketError::NoMemory(PacketKind::Region);
-    let too_many = PacketError::Descriptors { kind: PacketKind::Wake, expected: 0 };
+    let too_many = PacketError::Descriptors(PacketKind::Wake);
     for (number, packets, reason) in [
         (2, vec![(region.clone(), 1)], Gone::Packet(no_memory)),
         (3, vec![(bytes(WAKE, [0; 4]), 253)], Gone::Packet(too_many)),
@@ -441,7 +439,7 @@ fn a_peer_whose_descriptors_are_slow_to_close_is_left() {
         raw.pass(&bytes(WAKE_SOCKET, [0; 4]), &[theirs.as_fd()]);
     }
     let gone = events.gone();
-    assert!(matches!(gone, Gone::Packet(PacketError::Unclosed(_))), "{gone}");
+    assert!(matches!(gone, Gone::Unclosed(_)), "{gone}");
     good.send(&bytes(PING, [0; 4]));
     assert_eq!(good.receive(), Some(PONG));
 }
