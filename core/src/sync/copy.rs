@@ -2,11 +2,11 @@
 //!
 //! Rust has atomic accesses of a word, but of nothing longer. These functions use longer ones where
 //! the processor has them: two words at a time for a few words, 64 bytes at a time for more, and
-//! from 2 KiB on the processor's own copy. That one need not read the lines that it replaces, which
-//! halves the time of a writer whose reader is on another core, and is no slower for a reader. It
-//! may store its words in any order, but before all later stores. To Rust these look like accesses
-//! from outside the program, which are allowed at any time because all other accesses to these
-//! words are atomic. A reader that races with a writer may get any mixture of old and new bytes.
+//! one instruction for all words from 2 KiB on. That instruction need not read the lines that it
+//! replaces, which halves the time of a writer whose reader is on another core. It may store its
+//! words in any order, but before all later stores. To Rust these look like accesses from outside
+//! the program, which are allowed at any time because all other accesses to these words are atomic.
+//! A reader that races with a writer may get any mixture of old and new bytes.
 
 use super::{AtomicUsize, Ordering};
 
@@ -62,17 +62,16 @@ mod wide {
     /// From this number of words on, 64 bytes are copied at a time.
     const MANY: usize = 32;
 
-    /// From this number of words on, the processor copies all of them. It needs about 20 ns to
-    /// begin.
-    const MOST: usize = 256;
+    /// From this number of words on, one instruction copies all of them. It begins slowly.
+    const LONG: usize = 256;
 
     /// Returns how many of this number of words [`copy_many`] copies.
     #[inline(always)]
     fn many(words: usize) -> usize {
         match words {
             ..MANY => 0,
-            MANY..MOST => words & !7,
-            MOST.. => words,
+            MANY..LONG => words & !7,
+            LONG.. => words,
         }
     }
 
@@ -137,14 +136,14 @@ mod wide {
         done
     }
 
-    /// Copies this number of words: at least [`MOST`], or a multiple of eight.
+    /// Copies this number of words: at least [`LONG`], or a multiple of eight.
     ///
     /// # Safety
     /// Both places have as many words, and do not overlap. The first may be written, the second
     /// read.
     #[inline]
     unsafe fn copy_many(to: *mut usize, from: *const usize, count: usize) {
-        if count < MOST {
+        if count < LONG {
             // SAFETY: this function's contract.
             return unsafe { copy_lines(to, from, count) };
         }
