@@ -3,8 +3,8 @@
 //! The map is divided into shards, each with its own lock. The lock is held to find a key, to add
 //! an actor and to list keys; sending, wake-ups, the start of a task and the drops of keys happen
 //! after it is released. Keys are code of the user and may panic: they are cloned, hashed and
-//! compared before an actor is made. To grow the map or to remove an actor calls no key: an actor
-//! has the hash of its key, and is found by its number.
+//! compared before an actor is made, and not when the map grows or an actor ends. The cell of an
+//! actor has the hash of its key, and an actor that ends is found by its number.
 //!
 //! **One at a time.** The actor of a key ends in three steps: its mailbox refuses messages, its
 //! instance is dropped, and it leaves the map. A sender that finds the mailbox closed in between
