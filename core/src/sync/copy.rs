@@ -2,7 +2,7 @@
 //!
 //! Rust has atomic accesses of a word, but of nothing longer. These functions use longer ones where
 //! the processor has them: two words at a time for a few words, 64 bytes at a time for more, and
-//! one instruction for all words from 2 KiB on. That instruction need not read the lines that it
+//! one instruction from 2 KiB on. That instruction need not read the lines that it
 //! replaces, which halves the time of a writer whose reader is on another core. It may store its
 //! words in any order, but before all later stores. To Rust these look like accesses from outside
 //! the program, which are allowed at any time because all other accesses to these words are atomic.
@@ -62,17 +62,13 @@ mod wide {
     /// From this number of words on, 64 bytes are copied at a time.
     const MANY: usize = 32;
 
-    /// From this number of words on, one instruction copies all of them. It begins slowly.
+    /// From this number of words on, one instruction copies them. It begins slowly.
     const LONG: usize = 256;
 
-    /// Returns how many of this number of words [`copy_many`] copies.
+    /// Returns how many of this number of words [`copy_many`] copies: a multiple of eight.
     #[inline(always)]
     fn many(words: usize) -> usize {
-        match words {
-            ..MANY => 0,
-            MANY..LONG => words & !7,
-            LONG.. => words,
-        }
+        if words < MANY { 0 } else { words & !7 }
     }
 
     #[inline(always)]
@@ -102,13 +98,13 @@ mod wide {
                 );
             }
         }
-        first.max(words.len() & !1)
+        words.len() & !1
     }
 
     #[inline(always)]
     pub(super) fn load<W>(places: &[W], words: &mut [usize]) -> usize {
         let first = many(words.len());
-        let done = first.max(words.len() & !1);
+        let done = words.len() & !1;
         if first > 0 {
             seen!(Load, &places[..first]);
             // SAFETY: as many words; the places may be read at any time.
@@ -136,7 +132,7 @@ mod wide {
         done
     }
 
-    /// Copies this number of words: at least [`LONG`], or a multiple of eight.
+    /// Copies this number of words, which is a multiple of eight and not 0.
     ///
     /// # Safety
     /// Both places have as many words, and do not overlap. The first may be written, the second
@@ -164,10 +160,10 @@ mod wide {
         }
     }
 
-    /// Copies this number of words, which is a multiple of eight and not 0, in order.
+    /// Does the same with 64 bytes at a time.
     ///
     /// # Safety
-    /// As for [`copy_many`].
+    /// As above.
     #[inline]
     unsafe fn copy_lines(to: *mut usize, from: *const usize, count: usize) {
         // SAFETY: this function's contract.
