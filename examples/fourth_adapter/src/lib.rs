@@ -48,7 +48,7 @@ pub fn run(body: impl FnOnce(Threads) -> LocalFuture<()>) {
     pollster::block_on(poll_fn(|context| {
         loop {
             while let Poll::Ready(Some(task)) = spawned.poll_next_unpin(context) {
-                tasks.push(contain(task));
+                tasks.push(task);
             }
             if body.as_mut().poll(context).is_ready() {
                 return Poll::Ready(());
@@ -77,11 +77,11 @@ impl Executor for Threads {
     }
 
     fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError> {
-        let end = self.end.1.listen();
+        let (task, end) = (contain(task), self.end.1.listen());
         if self.end.0.load(Ordering::SeqCst) {
             return Err(SpawnError::Ended);
         }
-        let until_end = move || _ = pollster::block_on(select(pin!(contain(task)), end));
+        let until_end = move || _ = pollster::block_on(select(pin!(task), end));
         let thread = Thread { name: "task".to_owned(), ..Thread::default() };
         thread.start(|| Ok(until_end)).map(drop).map_err(|_| SpawnError::NoThread)
     }
@@ -95,7 +95,7 @@ impl Executor for Threads {
             return Err(SpawnError::WrongThread);
         }
         let spawn = LOCAL.with_borrow(Clone::clone).ok_or(SpawnError::Ended)?;
-        spawn.unbounded_send(make()).map_err(|_| SpawnError::Ended)
+        spawn.unbounded_send(Box::pin(contain(make()))).map_err(|_| SpawnError::Ended)
     }
 
     fn dedicate(
