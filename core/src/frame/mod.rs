@@ -84,8 +84,11 @@ impl<'a> FrameView<'a> {
         let Ok((header, _)) = Header::ref_from_prefix(bytes) else {
             return Err(incomplete(bytes));
         };
-        let (head, length) = header.check(limits)?;
-        let needed = length.next_multiple_of(8);
+        let Some((head, length)) = header.check(limits) else {
+            return Err(header.blame(limits));
+        };
+        // Fewer instructions than `next_multiple_of`; `length` is at most `MAX_LENGTH`.
+        let needed = (length + 7) & !7;
         let Some((frame, rest)) = bytes.split_at_checked(needed) else {
             return Err(FrameError::Incomplete { needed });
         };
@@ -106,7 +109,7 @@ impl<'a> FrameView<'a> {
     /// Returns `None` if there are no such words, or the header or the extensions are invalid.
     pub(crate) fn start(bytes: &'a [u8], limits: &Limits) -> Option<(Self, usize, usize)> {
         let (header, _) = Header::ref_from_prefix(bytes).ok()?;
-        let (head, length) = header.check(limits).ok()?;
+        let (head, length) = header.check(limits)?;
         let used = bytes.len() & !7;
         let payload = bytes.get(head..used).filter(|it| !it.is_empty() && used < length)?;
         let extensions = Extensions::parse(bytes.get(HEADER_LEN..head)?).ok()?;
@@ -391,9 +394,10 @@ impl Header {
     }
 
     /// Checks the header against the limit, and its lengths against each other. Returns the offsets
-    /// of the ends of the extensions and of the payload.
+    /// of the ends of the extensions and of the payload; `None` if [`blame`](Self::blame) has an
+    /// error.
     #[inline]
-    fn check(&self, limits: &Limits) -> Result<(usize, usize), FrameError> {
+    fn check(&self, limits: &Limits) -> Option<(usize, usize)> {
         let length = self.length();
         let extensions = u32::from(self.extensions_len());
         let head = HEADER_LEN as u32 + extensions;
@@ -401,13 +405,14 @@ impl Header {
             && length <= limits.max_frame.min(MAX_LENGTH);
         let start = u16::from_le_bytes([self.first, self.flags]);
         if start != u16::from(FIRST_BYTE) || !extensions.is_multiple_of(8) || !fits {
-            return Err(self.blame(limits));
+            return None;
         }
         // `length` is at most `MAX_LENGTH`, and `usize` has at least 32 bits.
-        Ok((head as usize, length as usize))
+        Some((head as usize, length as usize))
     }
 
-    /// Returns the error of the check that failed; called only after a failure.
+    /// Returns the error of the check that failed; called only after a failure. Not a part of
+    /// `check`, whose result would then go through memory.
     #[cold]
     #[inline(never)]
     fn blame(&self, limits: &Limits) -> FrameError {
