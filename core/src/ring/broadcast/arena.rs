@@ -203,8 +203,8 @@ impl ArenaWriter {
         Ok(sequence)
     }
 
-    /// Keeps the bytes of the message that was just pushed, and requests the lines of the next one
-    /// from the cores of the readers.
+    /// Keeps the bytes of the message that was just pushed, and requests from the cores of the
+    /// readers the lines of the next one, and of the slot whose message that one overwrites.
     #[inline]
     fn keep<H: BroadcastHandle>(
         &mut self,
@@ -217,6 +217,7 @@ impl ArenaWriter {
         for line in next.unwrap_or_default().chunks(LINE / WORD).take(2) {
             prefetch::<true>(line.as_ptr().cast());
         }
+        producer.ring.prefetch::<true>(self.oldest, 0);
     }
 
     /// Checks that there is room for a message of `length` bytes. Changes nothing that readers see.
