@@ -85,7 +85,7 @@ impl ControlThread {
     /// If the file has vanished and cannot be restored. The next call tries again.
     pub fn restore(&self) -> Result<bool, ControlError> {
         match &mut *self.shared.listener() {
-            Some(listener) => listener.restore(&self.shared.poller),
+            Some(listener) => listener.restore(&self.shared.poller, &self.shared.closers),
             None => Ok(false),
         }
     }

@@ -87,9 +87,16 @@ pub(super) fn receive(socket: BorrowedFd<'_>, closers: &Closers) -> Received {
     if found.flags.contains(ReturnFlags::CTRUNC) != has_descriptor {
         return Received::Invalid(PacketError::Descriptors(packet.kind));
     }
-    let mut descriptors = Vec::new();
+    let (mut descriptors, mut is_spare) = (Vec::new(), false);
     if has_descriptor {
-        match peek_descriptors(socket, &mut descriptors) {
+        let mut peeked = peek_descriptors(socket, &mut descriptors);
+        // This process has no descriptor left. Skipping the packet would then close its file here.
+        if descriptors.is_empty() && peeked.is_ok() {
+            is_spare = closers.free_spare();
+            peeked = peek_descriptors(socket, &mut descriptors);
+        }
+        match peeked {
+            Ok(_) if descriptors.is_empty() => return Received::Failed(Errno::MFILE),
             Ok(is_all) => {
                 if let Err(error) = check(packet.kind, &descriptors, is_all) {
                     closers.close(descriptors);
@@ -100,18 +107,19 @@ pub(super) fn receive(socket: BorrowedFd<'_>, closers: &Closers) -> Received {
         }
     }
     match skip(socket) {
-        Ok(()) => Received::Packet(packet, descriptors.pop()),
-        Err(error) => {
+        Ok(()) if !is_spare => Received::Packet(packet, descriptors.pop()),
+        skipped => {
             closers.close(descriptors);
-            Received::Failed(error)
+            skipped.map_or_else(Received::Failed, |()| Received::Packet(packet, None))
         }
     }
 }
 
-/// Receives copies of the descriptors of the next packet, two at most. Returns whether these are
+/// Receives copies of the descriptors of the next packet, four at most. Returns whether these are
 /// all.
 fn peek_descriptors(socket: BorrowedFd<'_>, descriptors: &mut Vec<OwnedFd>) -> Result<bool, Errno> {
-    // Room for one descriptor is room for two, because its size is a multiple of 8.
+    // Room for one descriptor is room for four, because its size is a multiple of 8, and 8 more for
+    // its alignment.
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let found = peek(socket, &mut [0; 1], &mut control)?;
@@ -142,7 +150,7 @@ fn peek(
     }
 }
 
-/// Removes the next packet. This closes no file, unless this process had no descriptor left for it.
+/// Removes the next packet. This closes no file: this process has copies of its descriptors.
 fn skip(socket: BorrowedFd<'_>) -> Result<(), Errno> {
     loop {
         match rustix::net::recv(socket, &mut [0; 1], RecvFlags::DONTWAIT) {
@@ -156,8 +164,6 @@ fn skip(socket: BorrowedFd<'_>) -> Result<(), Errno> {
 /// Checks the descriptors of a packet whose kind carries one. None of these calls may wait.
 fn check(kind: PacketKind, descriptors: &[OwnedFd], is_all: bool) -> Result<(), PacketError> {
     match descriptors {
-        // This process has none left to receive them.
-        [] => Ok(()),
         [socket] if is_all && kind == PacketKind::WakeSocket => {
             is_unix_stream(socket).then_some(()).ok_or(PacketError::NoSocket(kind))
         }
@@ -184,6 +190,10 @@ fn is_unix_stream(descriptor: &OwnedFd) -> bool {
 //
 // A peer may block one of these threads forever. When [`THREADS`] threads are blocked, descriptors
 // accumulate, and no connections are accepted.
+//
+// A packet removed from a socket closes its file if this process had no descriptor left for it. One
+// is kept in reserve for that: the first such packet takes it, and later ones end their connections
+// until there is another.
 
 /// The limit on threads.
 const THREADS: usize = 8;
@@ -208,11 +218,16 @@ struct ClosersState {
 struct State {
     waiting: VecDeque<Box<dyn Send>>,
     threads: usize,
+    /// The descriptor that is kept in reserve.
+    spare: Option<OwnedFd>,
 }
 
 impl Closers {
     pub(super) fn new() -> Closers {
-        Closers(Arc::new(ClosersState { state: Mutex::default(), ended: Condvar::new() }))
+        let closers =
+            Closers(Arc::new(ClosersState { state: Mutex::default(), ended: Condvar::new() }));
+        closers.catch_up();
+        closers
     }
 
     /// Whether the threads keep up with the descriptors.
@@ -226,12 +241,34 @@ impl Closers {
         state.waiting.push_back(Box::new(descriptor));
         // Starts another thread, unless there are too many, because all running ones may be
         // blocked.
-        if state.threads == THREADS {
-            return;
+        if state.threads < THREADS {
+            self.start(&mut state);
         }
+    }
+
+    /// Makes up for what failed because the system had no thread or descriptor left. Returns whether
+    /// nothing is missing any more.
+    pub(super) fn catch_up(&self) -> bool {
+        let mut state = lock(&self.0.state);
+        if state.threads == 0 && !state.waiting.is_empty() {
+            self.start(&mut state);
+        }
+        if state.spare.is_none() {
+            state.spare = eventfd(0, EventfdFlags::CLOEXEC).ok();
+        }
+        state.spare.is_some() && (state.threads > 0 || state.waiting.is_empty())
+    }
+
+    /// Closes the descriptor that is kept in reserve, so that another can be received. Returns
+    /// whether there was one.
+    fn free_spare(&self) -> bool {
+        lock(&self.0.state).spare.take().is_some()
+    }
+
+    /// Starts a thread. If the system has none left, the next one closes what waits.
+    fn start(&self, state: &mut State) {
         let closers = self.clone();
         let started = thread::Builder::new().name("close".to_owned()).spawn(move || closers.run());
-        // If no thread has started, the next one closes this descriptor.
         state.threads += usize::from(started.is_ok());
     }
 
@@ -382,11 +419,17 @@ impl Listener {
     }
 
     /// Restores the socket if its file has vanished. Returns whether it did.
-    pub(super) fn restore(&mut self, poller: &Poller) -> Result<bool, ControlError> {
+    pub(super) fn restore(
+        &mut self,
+        poller: &Poller,
+        closers: &Closers,
+    ) -> Result<bool, ControlError> {
         if self.bound.restore()?
             && let Some(earlier) = self.accepting.take()
         {
             poller.remove(&earlier);
+            // Connections that were not accepted are closed with it.
+            closers.close(earlier);
         }
         if self.accepting.is_some() {
             return Ok(false);

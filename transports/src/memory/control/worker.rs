@@ -33,7 +33,7 @@ const ACCEPTED: usize = 16;
 /// connection: the system closes the descriptors of a process shortly before it reports its end.
 const LAST_WAIT: Duration = Duration::from_millis(20);
 
-/// The pause in accepting after the process ran out of descriptors or memory.
+/// The pause before another attempt after the process ran out of descriptors, threads or memory.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The state of the control thread.
@@ -224,7 +224,9 @@ impl Worker {
         while self.handshakes.pop_front_if(is_done).is_some() {}
         let handshake = self.handshakes.front().map(|(deadline, _)| *deadline);
         let closed = self.closed.front().map(|(deadline, _)| *deadline);
-        let next = handshake.into_iter().chain(closed).chain(self.paused_until).min()?;
+        let again = (!self.shared.closers.catch_up()).then(|| now() + PAUSE);
+        let deadlines = handshake.into_iter().chain(closed).chain(self.paused_until).chain(again);
+        let next = deadlines.min()?;
         Timespec::try_from(next.saturating_duration_since(now())).ok()
     }
 

@@ -8,15 +8,18 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::thread;
 
 use mycelium_core::doorbell::WakePath;
 use mycelium_core::ring::region::Memory;
 use mycelium_transports::endpoint::UntrustedSocket;
 use mycelium_transports::endpoint::unix::{Access, own_user};
 use mycelium_transports::memory::{ControlLimits, ControlThread, Gone, Mapping, VERSION};
-use rustix::process::{Resource, Rlimit};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, WaitOptions, getrlimit, kill_process, setrlimit, waitpid,
+};
 
-use super::hostile::{self, Raw};
+use super::hostile::{self, Raw, slow_to_close};
 use super::support::{
     Event, Events, Recorder, TOKEN, expect, limits, listening, mappings_of, open_files,
 };
@@ -279,17 +282,30 @@ fn leaves_nothing() {
 }
 
 /// Without a free descriptor, a connection waits to be accepted, and a packet arrives without its
-/// descriptor.
+/// descriptor. The file of such a packet may take long to close, and the node does not wait for it.
 #[test]
 fn exhausted_descriptors_end_nothing_else() {
     let dir = TestDir::new("exhausted");
     let mut other = other("has_no_descriptor_left", &dir, false);
     other.line("listens");
+    let hostile = [(); 3].map(|()| Raw::connect(&dir.socket()));
     let first = Raw::welcome(&dir.socket(), TOKEN);
     assert_eq!(other.line("descriptors"), "none");
     let (_mapping, file) = Mapping::create(1, "too-many", false).unwrap();
     first.pass(&hostile::bytes(hostile::REGION, [0; 4]), &[file.as_fd()]);
     assert_eq!(other.line("first"), "Region without a descriptor");
+    let slow = while_stopped(&other, || {
+        let pass = |raw: &Raw| {
+            let (slow, other) = slow_to_close();
+            raw.pass(&hostile::bytes(hostile::REGION, [0; 4]), &[slow.as_fd()]);
+            other
+        };
+        hostile.each_ref().map(pass)
+    });
+    first.send(&hostile::bytes(hostile::PING, [0; 4]));
+    assert_eq!(first.receive(), Some(hostile::PONG));
+    drop((slow, hostile));
+    other.go_on();
     assert_eq!(first.receive(), None);
 
     assert_eq!(other.line("descriptors"), "none");
@@ -299,12 +315,22 @@ fn exhausted_descriptors_end_nothing_else() {
     assert_eq!(second.receive(), Some(hostile::WELCOME));
 }
 
+/// Stops a process while `act` runs, so that it has no copy yet of what is sent to it.
+fn while_stopped<T>(other: &Other, act: impl FnOnce() -> T) -> T {
+    let process = Pid::from_child(&other.child);
+    kill_process(process, Signal::STOP).unwrap();
+    waitpid(Some(process), WaitOptions::UNTRACED).unwrap();
+    let result = act();
+    kill_process(process, Signal::CONT).unwrap();
+    result
+}
+
 #[test]
 #[ignore = "a part of another test"]
 fn has_no_descriptor_left() {
     let Some((socket, limits)) = own_role() else { return };
     let limit = Rlimit { current: Some(64), maximum: Some(64) };
-    rustix::process::setrlimit(Resource::Nofile, limit).unwrap();
+    setrlimit(Resource::Nofile, limit).unwrap();
     let exhaust = || std::iter::from_fn(|| fs::File::open("/dev/null").ok()).collect::<Vec<_>>();
     let control = ControlThread::start("listens", limits).unwrap();
     control.listen(&socket, Access::default()).unwrap();
@@ -317,6 +343,7 @@ fn has_no_descriptor_left() {
     let (packet, descriptor) = events.packet();
     assert!(descriptor.is_none());
     say("first", &format!("{:?} without a descriptor", packet.kind));
+    std::io::stdin().read_line(&mut String::new()).unwrap();
     connection.close();
     assert_eq!(events.gone(), Gone::Closed);
     drop((connection, first));
@@ -328,6 +355,45 @@ fn has_no_descriptor_left() {
     std::io::stdin().read_line(&mut String::new()).unwrap();
     assert!(events.is_empty(), "it waits");
     drop(second);
+    let _connection = events.connected();
+    wait_to_be_killed();
+}
+
+/// A node that could start no thread to close connections accepts others once it can.
+#[test]
+fn connections_that_no_thread_could_close_are_closed_later() {
+    let dir = TestDir::new("no-thread");
+    let mut other = other("has_no_thread_left", &dir, false);
+    assert_eq!(other.line("threads"), "none");
+    // They break the protocol, and fill what waits to be closed.
+    let hostile = [(); 80].map(|()| Raw::connect(&dir.socket()));
+    hostile.iter().for_each(|raw| raw.send(&[0]));
+    assert_eq!(other.line("waiting"), "many");
+    drop(hostile);
+    other.go_on();
+    Raw::welcome(&dir.socket(), TOKEN);
+}
+
+#[test]
+#[ignore = "a part of another test"]
+fn has_no_thread_left() {
+    let Some((socket, limits)) = own_role() else { return };
+    let control = ControlThread::start("listens", limits).unwrap();
+    control.listen(&socket, Access::default()).unwrap();
+    let events = expect(&control, TOKEN);
+    let before = resources();
+    // The memory that the process has, and less than the stack of a thread.
+    let status = fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = status.split(' ').next().unwrap().parse().unwrap();
+    let memory = getrlimit(Resource::As);
+    let most = pages * rustix::param::page_size() as u64 + (1 << 20);
+    setrlimit(Resource::As, Rlimit { current: Some(most), ..memory.clone() }).unwrap();
+    assert!(thread::Builder::new().spawn(|| ()).is_err());
+    say("threads", "none");
+    until("many wait", || resources().0 >= before.0 + 64);
+    say("waiting", "many");
+    std::io::stdin().read_line(&mut String::new()).unwrap();
+    setrlimit(Resource::As, memory).unwrap();
     let _connection = events.connected();
     wait_to_be_killed();
 }
@@ -347,7 +413,7 @@ fn memory_beyond_the_limit_of_files_is_refused() {
 fn has_a_limit_of_files() {
     let Some(_) = own_role() else { return };
     let limit = Rlimit { current: Some(1 << 16), maximum: Some(1 << 16) };
-    rustix::process::setrlimit(Resource::Fsize, limit).unwrap();
+    setrlimit(Resource::Fsize, limit).unwrap();
     let refused = Mapping::create(1 << 17, "limited", false).unwrap_err();
     say("refused", &refused.to_string());
     let (_mapping, file) = Mapping::create(1 << 13, "limited", false).unwrap();
