@@ -387,7 +387,7 @@ fn has_no_thread_left() {
     let pages: u64 = status.split(' ').next().unwrap().parse().unwrap();
     let memory = getrlimit(Resource::As);
     let most = pages * rustix::param::page_size() as u64 + (1 << 20);
-    setrlimit(Resource::As, Rlimit { current: Some(most), ..memory.clone() }).unwrap();
+    setrlimit(Resource::As, Rlimit { current: Some(most), ..memory }).unwrap();
     assert!(thread::Builder::new().spawn(|| ()).is_err());
     say("threads", "none");
     until("many wait", || resources().0 >= before.0 + 64);
