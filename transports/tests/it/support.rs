@@ -11,6 +11,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use mycelium_transports::endpoint::unix::own_user;
+use rustix::process::{Pid, Signal, kill_process};
 
 /// The variable with the value of a role.
 const VALUE: &str = "MYCELIUM_TEST_VALUE";
@@ -148,6 +149,10 @@ impl Other {
     /// Lets a role continue that waits for a line.
     pub(crate) fn go_on(&mut self) {
         self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     pub(crate) fn kill(mut self) {

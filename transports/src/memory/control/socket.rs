@@ -87,32 +87,42 @@ pub(super) fn receive(socket: BorrowedFd<'_>, closers: &Closers) -> Received {
     if found.flags.contains(ReturnFlags::CTRUNC) != has_descriptor {
         return Received::Invalid(PacketError::Descriptors(packet.kind));
     }
-    let (mut descriptors, mut is_spare) = (Vec::new(), false);
     if has_descriptor {
-        let mut peeked = peek_descriptors(socket, &mut descriptors);
-        // This process has no descriptor left. Skipping the packet would then close its file here.
-        if descriptors.is_empty() && peeked.is_ok() {
-            is_spare = closers.free_spare();
-            peeked = peek_descriptors(socket, &mut descriptors);
-        }
-        match peeked {
-            Ok(_) if descriptors.is_empty() => return Received::Failed(Errno::MFILE),
-            Ok(is_all) => {
-                if let Err(error) = check(packet.kind, &descriptors, is_all) {
-                    closers.close(descriptors);
-                    return Received::Invalid(error);
-                }
-            }
-            Err(error) => return Received::Failed(error),
-        }
+        return receive_with_descriptor(socket, packet, closers);
     }
-    match skip(socket) {
-        Ok(()) if !is_spare => Received::Packet(packet, descriptors.pop()),
-        skipped => {
-            closers.close(descriptors);
-            skipped.map_or_else(Received::Failed, |()| Received::Packet(packet, None))
-        }
+    skip(socket).map_or_else(Received::Failed, |()| Received::Packet(packet, None))
+}
+
+/// Receives the next packet, which has descriptors.
+fn receive_with_descriptor(socket: BorrowedFd<'_>, packet: Packet, closers: &Closers) -> Received {
+    let (mut descriptors, mut is_spare) = (Vec::new(), false);
+    let mut peeked = peek_descriptors(socket, &mut descriptors);
+    // This process has no descriptor left. Skipping the packet would then close its file here.
+    if peeked.is_ok() && descriptors.is_empty() {
+        is_spare = closers.free_spare();
+        peeked = peek_descriptors(socket, &mut descriptors);
     }
+    let checked = match peeked {
+        Ok(_) if descriptors.is_empty() => return Received::Failed(Errno::MFILE),
+        Ok(is_all) => check(packet.kind, &descriptors, is_all),
+        Err(error) => return Received::Failed(error),
+    };
+    if let Err(error) = checked {
+        closers.close(descriptors);
+        return Received::Invalid(error);
+    }
+    let skipped = skip(socket);
+    if skipped.is_ok() && !is_spare {
+        return Received::Packet(packet, descriptors.pop());
+    }
+    if packet.kind == PacketKind::WakeSocket {
+        closers.close(descriptors);
+    } else {
+        // No peer can delay the close of memory, so the next packet finds a spare descriptor again.
+        drop(descriptors);
+        closers.catch_up();
+    }
+    skipped.map_or_else(Received::Failed, |()| Received::Packet(packet, None))
 }
 
 /// Receives copies of the descriptors of the next packet, four at most. Returns whether these are
@@ -191,9 +201,9 @@ fn is_unix_stream(descriptor: &OwnedFd) -> bool {
 // A peer may block one of these threads forever. When [`THREADS`] threads are blocked, descriptors
 // accumulate, and no connections are accepted.
 //
-// A packet removed from a socket closes its file if this process had no descriptor left for it. One
-// is kept in reserve for that: the first such packet takes it, and later ones end their connections
-// until there is another.
+// A packet that is removed from a socket closes its file if this process had no descriptor left to
+// receive it. One is kept in reserve for that. Until another one can be made, such packets end their
+// connections.
 
 /// The limit on threads.
 const THREADS: usize = 8;
@@ -246,8 +256,8 @@ impl Closers {
         }
     }
 
-    /// Makes up for what failed because the system had no thread or descriptor left. Returns whether
-    /// nothing is missing any more.
+    /// Tries again what failed because the system had no thread or no descriptor left. Returns
+    /// whether it has succeeded.
     pub(super) fn catch_up(&self) -> bool {
         let mut state = lock(&self.0.state);
         if state.threads == 0 && !state.waiting.is_empty() {

@@ -9,7 +9,7 @@ use std::process::{self, Command, Stdio};
 use mycelium_transports::counters::{
     AttachError, Attached, CountersView, Line, Region, ServiceValue,
 };
-use rustix::process::{Pid, Resource, Rlimit, Signal};
+use rustix::process::{Resource, Rlimit, Signal};
 
 use crate::support::{Other, given, resources, role, say, until};
 
@@ -24,11 +24,6 @@ fn other(name: &str, says: &str) -> (Other, String) {
     let mut other = Other::start(role(&format!("counters::owners::{name}"), parent));
     let value = other.line(says);
     (other, value)
-}
-
-fn signal(other: &Other, signal: Signal) {
-    let process = i32::try_from(other.child.id()).ok().and_then(Pid::from_raw).unwrap();
-    rustix::process::kill_process(process, signal).unwrap();
 }
 
 /// Returns the state of a process: `R` runs, `T` is stopped, `Z` has ended.
@@ -145,7 +140,7 @@ fn assert_spinning(regions: &mut [Attached], process: u32) {
 #[test]
 fn a_stopped_process_is_read() {
     let (other, _) = other("spins", "ready");
-    signal(&other, Signal::STOP);
+    other.signal(Signal::STOP);
     until("it is stopped", || state(&other) == "T");
     let mut found = Attached::of_process(other.child.id()).unwrap();
     assert_spinning(&mut found.regions, other.child.id());
@@ -160,7 +155,7 @@ fn the_last_values_of_a_killed_process_are_read() {
     let mut found = Attached::of_process(process).unwrap();
     // All segments are mapped, so they stay readable after the kill.
     assert_spinning(&mut found.regions, process);
-    signal(&other, Signal::KILL);
+    other.signal(Signal::KILL);
     until("it has ended", || found.regions.iter().all(Attached::has_ended));
     assert_spinning(&mut found.regions, process);
     // Before and after its parent has reaped it.
@@ -177,7 +172,7 @@ fn the_last_values_of_a_killed_process_are_read() {
 fn a_segment_of_a_dead_process_that_was_not_mapped_is_out_of_reach() {
     let (mut other, _) = other("spins", "ready");
     let mut found = Attached::of_process(other.child.id()).unwrap();
-    signal(&other, Signal::KILL);
+    other.signal(Signal::KILL);
     other.child.wait().unwrap();
     let view = found.regions[0].read().unwrap();
     assert_eq!((view.lines.len(), view.out_of_reach), (16, LINES - 16));
@@ -232,7 +227,7 @@ fn processes_without_counters_say_so() {
 #[test]
 fn a_program_in_another_language_reads_the_same() {
     let (other, _) = other("spins", "ready");
-    signal(&other, Signal::STOP);
+    other.signal(Signal::STOP);
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/counters_reader.py");
     let output = Command::new("python3").arg(program).arg(other.child.id().to_string()).output();
     let output = output.expect("this test needs python3 in the path, to run counters_reader.py");
