@@ -394,8 +394,8 @@ impl Header {
     }
 
     /// Checks the header against the limit, and its lengths against each other. Returns the offsets
-    /// of the ends of the extensions and of the payload; `None` if [`blame`](Self::blame) has an
-    /// error.
+    /// of the ends of the extensions and of the payload. If a check fails, returns `None`, and
+    /// [`blame`](Self::blame) the error: together they would be returned in memory.
     #[inline]
     fn check(&self, limits: &Limits) -> Option<(usize, usize)> {
         let length = self.length();
@@ -411,8 +411,7 @@ impl Header {
         Some((head as usize, length as usize))
     }
 
-    /// Returns the error of the check that failed; called only after a failure. Not a part of
-    /// `check`, whose result would then go through memory.
+    /// Returns the error of the check that failed; called only after a failure.
     #[cold]
     #[inline(never)]
     fn blame(&self, limits: &Limits) -> FrameError {
