@@ -202,8 +202,8 @@ fn is_unix_stream(descriptor: &OwnedFd) -> bool {
 // accumulate, and no connections are accepted.
 //
 // A packet that is removed from a socket closes its file if this process had no descriptor left to
-// receive it. One is kept in reserve for that. Until another one can be made, such packets end their
-// connections.
+// receive it. One is kept in reserve for that. Until another one can be made, such packets end
+// their connections.
 
 /// The limit on threads.
 const THREADS: usize = 8;
