@@ -17,7 +17,7 @@
 //! Transports do not know the adapters of executors: a transport needs only a
 //! [`Waker`](std::task::Waker) and the executor trait.
 //!
-//! Only the module `memory` has `unsafe` code.
+//! Only the module `memory` and the options of Unix sockets have `unsafe` code.
 #![deny(unsafe_code)]
 
 #[cfg(all(feature = "conformance", unix))]

@@ -11,8 +11,7 @@
 //! why.
 #![allow(unsafe_code)]
 
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::slice;
 
@@ -20,12 +19,10 @@ use mycelium_core::ring::broadcast::{Layout, Word};
 use mycelium_core::ring::region::{
     CursorRegion, DataRegion, Memory, RegionError, RingIdentity, cursor_words, data_words, words_at,
 };
-use mycelium_executor::Credentials;
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 use rustix::process::Resource;
-use zerocopy::FromBytes;
 
 use super::error::MemoryError;
 use crate::sync::ForeignWords;
@@ -197,55 +194,6 @@ impl Drop for Mapping {
             rustix::mm::munmap(self.start.as_ptr().cast(), self.words * size_of::<usize>())
         };
         debug_assert!(unmapped.is_ok(), "{unmapped:?}");
-    }
-}
-
-/// Opens a descriptor of the process at the other end of a Unix socket, which becomes readable when
-/// that process has ended. The descriptor refers to that process even if another process has its
-/// number now.
-///
-/// # Errors
-/// The system's error: `ENOPROTOOPT` before Linux 6.5, `ESRCH` if the process has ended.
-pub(super) fn peer_process(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
-    let found: libc::c_int = socket_option(socket, libc::SO_PEERPIDFD, -1)?;
-    // SAFETY: the system has opened it for this call.
-    Ok(unsafe { OwnedFd::from_raw_fd(found) })
-}
-
-/// Returns the credentials of the process at the other end of a Unix socket. The number in them is
-/// `None` if that process is not visible in the namespace of this process.
-///
-/// # Errors
-/// The system's error.
-pub(super) fn peer_credentials(socket: BorrowedFd<'_>) -> Result<Credentials, Errno> {
-    let found: [u32; 3] = socket_option(socket, libc::SO_PEERCRED, [0; 3])?;
-    let [process, user, group] = found;
-    Ok(Credentials { process: Some(process).filter(|process| *process != 0), user, group })
-}
-
-/// Returns the value of a socket option that is as long as `T`.
-fn socket_option<T: FromBytes>(
-    socket: BorrowedFd<'_>,
-    option: libc::c_int,
-    mut value: T,
-) -> Result<T, Errno> {
-    let mut length = libc::socklen_t::try_from(size_of::<T>()).map_err(|_| Errno::INVAL)?;
-    // SAFETY: the system writes at most `length` bytes to `value`, for which all bytes are valid,
-    // and the length to `length`.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            option,
-            (&raw mut value).cast(),
-            &raw mut length,
-        )
-    };
-    let error = io::Error::last_os_error();
-    match result {
-        0 if length as usize == size_of::<T>() => Ok(value),
-        0 => Err(Errno::INVAL),
-        _ => Err(Errno::from_io_error(&error).unwrap_or(Errno::INVAL)),
     }
 }
 

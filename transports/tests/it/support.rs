@@ -3,7 +3,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader, Lines, Write};
+use std::io::{BufRead, BufReader, IoSlice, Lines, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -11,6 +13,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use mycelium_transports::endpoint::unix::own_user;
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// The variable with the value of a role.
@@ -105,6 +109,23 @@ pub(crate) fn resources() -> (usize, usize) {
     let open = fs::read_dir("/proc/self/fd").unwrap().count();
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
     (open, maps.lines().filter(|line| line.contains("memfd:")).count())
+}
+
+/// Checks that the system refuses a descriptor that is sent by this socket, as it can since Linux
+/// 6.16.
+pub(crate) fn assert_refused_descriptor(sender: impl AsFd) {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split('.').map(|number| number.parse::<u32>().unwrap());
+    if [numbers.next(), numbers.next()] < [Some(6), Some(16)] {
+        return;
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptor = [sender.as_fd()];
+    assert!(control.push(SendAncillaryMessage::ScmRights(&descriptor)));
+    let bytes = &[IoSlice::new(&[0])];
+    let sent = rustix::net::sendmsg(sender.as_fd(), bytes, &mut control, SendFlags::NOSIGNAL);
+    assert_eq!(sent, Err(Errno::PERM));
 }
 
 /// Waits for a condition that another thread or process makes true.

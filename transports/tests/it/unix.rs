@@ -19,7 +19,9 @@ use mycelium_transports::endpoint::unix::{Access, AllowedPeers, BoundSocket, con
 use mycelium_transports::endpoint::{BindError, LONGEST_PATH, PathTooLong, UntrustedSocket};
 use sleeper::fork_a_sleeper;
 
-use crate::support::{Other, STRANGER, TestDir, given, say, stranger, wait_to_be_killed};
+use crate::support::{
+    Other, STRANGER, TestDir, assert_refused_descriptor, given, say, stranger, wait_to_be_killed,
+};
 
 /// Returns a group to which files of this process can be given.
 fn own_group() -> u32 {
@@ -300,6 +302,19 @@ fn a_vanished_socket_is_restored() {
         drop(bound);
         assert!(!dir.socket().exists(), "it is removed as the first one would have been");
     }
+}
+
+/// The thread that reads or closes a socket would wait for files in it that are slow to close.
+#[test]
+fn a_peer_passes_no_descriptors() {
+    let dir = TestDir::new("no-descriptors");
+    let bound = BoundSocket::at(dir.socket()).unwrap();
+    let other = UnixStream::connect(dir.socket()).unwrap();
+    assert_refused_descriptor(&other);
+    drop(bound);
+    let listener = UnixListener::bind(dir.socket()).unwrap();
+    let _own = connect(&dir.socket()).unwrap();
+    assert_refused_descriptor(listener.accept().unwrap().0);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
+use std::mem;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -14,6 +15,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use rustix::process::{Pid, test_kill_process};
 
+use super::options::refuse_descriptors;
 use super::{Access, AllowedPeers, ROOT, own_user};
 use crate::endpoint::error::{BindError, PathTooLong, UntrustedSocket};
 
@@ -80,9 +82,18 @@ impl BoundSocket {
     /// if another process has the lock; otherwise as [`with_access`](BoundSocket::with_access). The
     /// next call tries again.
     pub fn restore(&mut self) -> Result<bool, BindError> {
+        Ok(self.replace()?.is_some())
+    }
+
+    /// Restores the file as [`restore`](BoundSocket::restore) does. Returns the previous socket if
+    /// there is a new one.
+    ///
+    /// # Errors
+    /// The same as for [`restore`](BoundSocket::restore).
+    pub(crate) fn replace(&mut self) -> Result<Option<UnixListener>, BindError> {
         match fs::symlink_metadata(&self.path) {
             // The listener keeps the inode in use, so no other file has its number.
-            Ok(found) if (found.dev(), found.ino()) == self.identity => return Ok(false),
+            Ok(found) if (found.dev(), found.ino()) == self.identity => return Ok(None),
             Ok(_) => return Err(BindError::Displaced { path: self.path.clone() }),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(system("read the metadata of", &self.path)(error)),
@@ -92,8 +103,9 @@ impl BoundSocket {
         if !self.lock.is_at(&lock_file)? {
             self.lock = lock(&lock_file, &self.path)?;
         }
-        (self.listener, self.identity) = listen(&self.path, &self.access, self.user, self.kind)?;
-        Ok(true)
+        let (listener, identity) = listen(&self.path, &self.access, self.user, self.kind)?;
+        self.identity = identity;
+        Ok(Some(mem::replace(&mut self.listener, listener)))
     }
 
     /// Returns a copy of the socket, for an executor. The address stays in use as long as any copy
@@ -173,6 +185,9 @@ pub(crate) fn connect_to(path: &Path, kind: SocketType, access: &Access) -> io::
 fn dial(path: &Path, kind: SocketType) -> io::Result<OwnedFd> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::UNIX, kind, flags, None)?;
+    if kind == SocketType::STREAM {
+        refuse_descriptors(&socket);
+    }
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
     let socket = UnixStream::from(socket);
     // A connection may succeed although the process is dead, because a forked child, which never
@@ -201,6 +216,9 @@ fn listen(
     // Sets the permissions of the socket before it is bound, so that its file has them from the
     // beginning: the directory may be open to others already.
     rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+    if kind == SocketType::STREAM {
+        refuse_descriptors(&socket);
+    }
     rustix::net::bind(&socket, &SocketAddrUnix::new(path).map_err(failed)?).map_err(failed)?;
     rustix::net::listen(&socket, BACKLOG).map_err(failed)?;
     if let Some(group) = access.owning_group() {

@@ -14,6 +14,12 @@
 
 #[cfg(target_os = "linux")]
 mod bind;
+#[cfg(target_os = "linux")]
+#[cfg_attr(
+    not(target_pointer_width = "64"),
+    expect(dead_code, reason = "shared memory uses most of it")
+)]
+mod options;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;
 
@@ -28,6 +34,8 @@ pub(crate) use bind::connect_to;
 pub(super) use bind::open;
 #[cfg(target_os = "linux")]
 pub use bind::{BoundSocket, check_directory, connect};
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+pub(crate) use options::{peer_credentials, peer_process, refuse_descriptors};
 #[cfg(not(target_os = "linux"))]
 pub use unsupported::BoundSocket;
 #[cfg(not(target_os = "linux"))]

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 
 use super::socket::{self, Poller};
+use crate::endpoint::unix::refuse_descriptors;
 use crate::memory::error::{Gone, SendError};
 use crate::memory::packet::{Packet, PacketKind};
 use crate::sync::lock;
@@ -326,6 +327,7 @@ impl WakeSocket {
         ring: impl Fn() + Send + 'static,
     ) -> io::Result<WakeSocket> {
         let (socket, theirs) = UnixStream::pair()?;
+        refuse_descriptors(&socket);
         let stream = executor.wake_stream(socket.try_clone()?)?;
         let task = listen(stream, WakeSocket { socket: socket.try_clone()? }, ring);
         executor.spawn(Box::pin(task)).map_err(io::Error::other)?;

@@ -21,8 +21,8 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::connection::{Connection, Handler, PeerSocket};
 use super::socket::{self, Closers, Poller, Received, Source};
+use crate::endpoint::unix::peer_process;
 use crate::memory::error::{Gone, SendError};
-use crate::memory::mapping::peer_process;
 use crate::memory::packet::{Packet, PacketError, PacketKind, RefusedHello, Token};
 use crate::sync::lock;
 

@@ -20,9 +20,8 @@ use mycelium_executor::Thread;
 use rustix::net::SocketType;
 
 use super::error::ControlError;
-use super::mapping::peer_credentials;
 use super::packet::{Packet, PacketKind, Token};
-use crate::endpoint::unix::{Access, connect_to};
+use crate::endpoint::unix::{Access, connect_to, peer_credentials};
 use crate::sync::lock;
 use entry::{Entry, WatchedPeer};
 use socket::Listener;

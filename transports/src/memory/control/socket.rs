@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex};
@@ -22,9 +22,8 @@ use rustix::net::{
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
 
-use crate::endpoint::unix::{Access, BoundSocket};
+use crate::endpoint::unix::{Access, BoundSocket, peer_credentials};
 use crate::memory::error::ControlError;
-use crate::memory::mapping::peer_credentials;
 use crate::memory::packet::{BYTES, Packet, PacketError, PacketKind};
 use crate::sync::lock;
 
@@ -228,6 +227,9 @@ struct ClosersState {
 struct State {
     waiting: VecDeque<Box<dyn Send>>,
     threads: usize,
+    /// Whether a thread could not be started: all that run may be blocked while others could close
+    /// what waits.
+    is_behind: bool,
     /// The descriptor that is kept in reserve.
     spare: Option<OwnedFd>,
 }
@@ -260,13 +262,14 @@ impl Closers {
     /// whether it has succeeded.
     pub(super) fn catch_up(&self) -> bool {
         let mut state = lock(&self.0.state);
-        if state.threads == 0 && !state.waiting.is_empty() {
+        state.is_behind &= !state.waiting.is_empty() && state.threads < THREADS;
+        if state.is_behind {
             self.start(&mut state);
         }
         if state.spare.is_none() {
             state.spare = eventfd(0, EventfdFlags::CLOEXEC).ok();
         }
-        state.spare.is_some() && (state.threads > 0 || state.waiting.is_empty())
+        state.spare.is_some() && !state.is_behind
     }
 
     /// Closes the descriptor that is kept in reserve, so that another can be received. Returns
@@ -275,15 +278,17 @@ impl Closers {
         lock(&self.0.state).spare.take().is_some()
     }
 
-    /// Starts a thread. If the system has none left, the next one closes what waits.
+    /// Starts a thread, unless the system has none left.
     fn start(&self, state: &mut State) {
         let closers = self.clone();
         let started = thread::Builder::new().name("close".to_owned()).spawn(move || closers.run());
         state.threads += usize::from(started.is_ok());
+        state.is_behind |= started.is_err();
     }
 
     /// Waits until all descriptors are closed, except those that are slow.
     pub(super) fn settle(&self) {
+        self.catch_up();
         let state = lock(&self.0.state);
         // A panic of another thread does not matter here.
         let _ = self.0.ended.wait_timeout_while(state, SETTLE, |state| state.threads > 0);
@@ -300,6 +305,13 @@ impl Closers {
             drop(state);
             drop(descriptor);
         }
+    }
+}
+
+impl Drop for ClosersState {
+    fn drop(&mut self) {
+        // No thread could be started. What is left stays open, because closing it here might wait.
+        mem::forget(mem::take(&mut lock(&self.state).waiting));
     }
 }
 
@@ -434,12 +446,13 @@ impl Listener {
         poller: &Poller,
         closers: &Closers,
     ) -> Result<bool, ControlError> {
-        if self.bound.restore()?
-            && let Some(earlier) = self.accepting.take()
-        {
-            poller.remove(&earlier);
+        if let Some(earlier) = self.bound.replace()? {
+            let accepting = self.accepting.take();
+            if let Some(accepting) = &accepting {
+                poller.remove(accepting);
+            }
             // Connections that were not accepted are closed with it.
-            closers.close(earlier);
+            closers.close((earlier, accepting));
         }
         if self.accepting.is_some() {
             return Ok(false);

@@ -15,16 +15,17 @@ use std::time::Duration;
 use mycelium_core::doorbell::WakePath;
 use mycelium_transports::memory::{
     ControlLimits, ControlThread, Gone, Mapping, Packet, PacketError, PacketKind, RefusedHello,
-    SendError, VERSION,
+    SendError, VERSION, WakeSocket,
 };
 use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
 
 use super::support::{End, Event, Recorder, TOKEN, connect, expect, limits, listening, open_files};
-use crate::support::{TestDir, until};
+use super::wake_socket::Sockets;
+use crate::support::{TestDir, assert_refused_descriptor, until};
 
 /// A peer that writes its packets itself.
 pub(crate) struct Raw(pub(crate) OwnedFd);
@@ -327,6 +328,24 @@ fn a_handler_that_panics_ends_its_connection_only() {
     assert!(matches!(ends[1].1.next(), Event::Wake));
     assert_eq!(ends[1].1.gone(), Gone::Stopped);
     assert!(!dir.socket().exists());
+}
+
+/// The executor's thread reads its wake sockets, and would wait for files that are slow to close.
+#[test]
+fn a_peer_passes_no_descriptors_to_an_executor() {
+    let (dir, listening) = listening("no-descriptors", limits(false));
+    let (raw, (connection, _events)) = Raw::established(&dir, &listening, TOKEN);
+    let executor = Sockets::default();
+    let _own = WakeSocket::open(&connection, 0, &executor, || ()).unwrap();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut bytes = [0; 64];
+    let into = &mut [IoSliceMut::new(&mut bytes)];
+    rustix::net::recvmsg(&raw.0, into, &mut control, RecvFlags::empty()).unwrap();
+    let Some(RecvAncillaryMessage::ScmRights(mut sockets)) = control.drain().next() else {
+        panic!("no socket")
+    };
+    assert_refused_descriptor(sockets.next().unwrap());
 }
 
 /// Returns a socket and its other end: closing the socket waits up to an hour for that.

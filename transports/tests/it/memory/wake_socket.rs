@@ -24,7 +24,7 @@ const FIRST: WakePath = WakePath::Socket(0);
 
 /// An executor that has only sockets, and one task. It wakes no task: the tests poll.
 #[derive(Default)]
-struct Sockets {
+pub(super) struct Sockets {
     task: Mutex<Option<SendFuture<()>>>,
     rung: Arc<AtomicBool>,
 }
