@@ -370,7 +370,7 @@ fn connections_that_no_thread_could_close_are_closed_later() {
     let dir = TestDir::new("no-thread");
     let mut other = other("has_no_thread_left", &dir, false);
     other.line("listens");
-    let slow = pass_slow(&dir);
+    let slow = pass_slow(&dir, &other);
     assert_eq!(other.line("threads"), "none");
     // They break the protocol, and fill what waits to be closed.
     let hostile = [(); 80].map(|()| Raw::connect(&dir.socket()));
@@ -384,10 +384,12 @@ fn connections_that_no_thread_could_close_are_closed_later() {
 
 /// Passes a file that is slow to close to a node, which ends the connection. Returns what the close
 /// waits for.
-fn pass_slow(dir: &TestDir) -> impl Sized {
-    let (raw, (slow, end)) = (Raw::connect(&dir.socket()), slow_to_close());
-    raw.pass(&hostile::bytes(hostile::REGION, [0; 4]), &[slow.as_fd()]);
-    (end, raw)
+fn pass_slow(dir: &TestDir, other: &Other) -> impl Sized + use<> {
+    while_stopped(other, || {
+        let (raw, (slow, end)) = (Raw::connect(&dir.socket()), slow_to_close());
+        raw.pass(&hostile::bytes(hostile::REGION, [0; 4]), &[slow.as_fd()]);
+        (end, raw)
+    })
 }
 
 #[test]
@@ -439,7 +441,7 @@ fn a_socket_restored_twice_waits_for_no_peer() {
     let dir = TestDir::new("restored-twice");
     let mut other = other("restores_without_descriptors", &dir, false);
     other.line("restored");
-    let _slow = pass_slow(&dir);
+    let _slow = pass_slow(&dir, &other);
     fs::remove_file(dir.socket()).unwrap();
     other.go_on();
     assert_eq!(other.line("again"), "true");
