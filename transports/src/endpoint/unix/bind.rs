@@ -183,11 +183,7 @@ pub(crate) fn connect_to(path: &Path, kind: SocketType, access: &Access) -> io::
 
 /// Connects to the process that listens at a path, whatever its user, without waiting.
 fn dial(path: &Path, kind: SocketType) -> io::Result<OwnedFd> {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = socket_with(AddressFamily::UNIX, kind, flags, None)?;
-    if kind == SocketType::STREAM {
-        refuse_descriptors(&socket);
-    }
+    let socket = socket_of_kind(kind, SocketFlags::NONBLOCK)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
     let socket = UnixStream::from(socket);
     // A connection may succeed although the process is dead, because a forked child, which never
@@ -211,14 +207,10 @@ fn listen(
     kind: SocketType,
 ) -> Result<(UnixListener, (u64, u64)), BindError> {
     let failed = |error: rustix::io::Errno| system("listen at", path)(error.into());
-    let flags = SocketFlags::CLOEXEC;
-    let socket = socket_with(AddressFamily::UNIX, kind, flags, None).map_err(failed)?;
+    let socket = socket_of_kind(kind, SocketFlags::empty()).map_err(failed)?;
     // Sets the permissions of the socket before it is bound, so that its file has them from the
     // beginning: the directory may be open to others already.
     rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(failed)?;
-    if kind == SocketType::STREAM {
-        refuse_descriptors(&socket);
-    }
     rustix::net::bind(&socket, &SocketAddrUnix::new(path).map_err(failed)?).map_err(failed)?;
     rustix::net::listen(&socket, BACKLOG).map_err(failed)?;
     if let Some(group) = access.owning_group() {
@@ -228,6 +220,15 @@ fn listen(
     fs::set_permissions(path, permissions).map_err(system("set permissions of", path))?;
     let found = fs::symlink_metadata(path).map_err(system("read the metadata of", path))?;
     Ok((UnixListener::from(socket), (found.dev(), found.ino())))
+}
+
+/// Creates a socket. Only packets carry descriptors.
+fn socket_of_kind(kind: SocketType, flags: SocketFlags) -> Result<OwnedFd, Errno> {
+    let socket = socket_with(AddressFamily::UNIX, kind, flags | SocketFlags::CLOEXEC, None)?;
+    if kind == SocketType::STREAM {
+        refuse_descriptors(&socket);
+    }
+    Ok(socket)
 }
 
 /// The length of the queue of connections that wait to be accepted; the system may have a lower

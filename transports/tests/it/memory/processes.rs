@@ -424,15 +424,32 @@ fn without_threads() -> Rlimit {
     let most = pages * rustix::param::page_size() as u64 + (1 << 20);
     setrlimit(Resource::As, Rlimit { current: Some(most), ..memory }).unwrap();
     // Stacks of threads that have ended may be left.
-    while thread::Builder::new()
-        .spawn(|| {
-            loop {
-                thread::park()
-            }
-        })
-        .is_ok()
-    {}
+    while thread::Builder::new().spawn(thread::park).is_ok() {}
     memory
+}
+
+#[test]
+fn a_node_that_has_no_thread_left_stops() {
+    let dir = TestDir::new("no-thread-at-the-end");
+    let mut other = other("stops_without_threads", &dir, false);
+    other.line("listens");
+    let _slow = pass_slow(&dir, &other);
+    other.go_on();
+    assert_eq!(other.line("control thread"), "dropped");
+}
+
+#[test]
+#[ignore = "a part of another test"]
+fn stops_without_threads() {
+    let Some((socket, limits)) = own_role() else { return };
+    let control = ControlThread::start("listens", limits).unwrap();
+    control.listen(&socket, Access::default()).unwrap();
+    without_threads();
+    say("listens", "now");
+    std::io::stdin().read_line(&mut String::new()).unwrap();
+    drop(control);
+    say("control thread", "dropped");
+    wait_to_be_killed();
 }
 
 /// The socket that was restored without a descriptor to accept from has connections, too.
