@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
 use std::mem;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use rustix::process::{Pid, test_kill_process};
 
-use super::options::refuse_descriptors;
+use super::options::{peer_credentials, refuse_descriptors};
 use super::{Access, AllowedPeers, ROOT, own_user};
 use crate::endpoint::error::{BindError, PathTooLong, UntrustedSocket};
 
@@ -23,10 +23,9 @@ use crate::endpoint::error::{BindError, PathTooLong, UntrustedSocket};
 /// replaced it.
 #[derive(Debug)]
 pub struct BoundSocket {
+    // Dropped first: the file is removed while this process has the lock.
+    file: SocketFile,
     listener: UnixListener,
-    path: PathBuf,
-    /// The device and the inode of the socket's file.
-    identity: (u64, u64),
     /// The user of this process.
     user: u32,
     access: Access,
@@ -34,6 +33,14 @@ pub struct BoundSocket {
     kind: SocketType,
     /// The lock of the path. The system releases it when the process ends, for whatever reason.
     lock: Lock,
+}
+
+/// The file of a socket. Dropping it removes the file, unless another file has replaced it.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    /// The device and the inode.
+    identity: (u64, u64),
 }
 
 impl BoundSocket {
@@ -70,7 +77,8 @@ impl BoundSocket {
         let lock = lock(&lock_file, &path)?;
         clear(&path, kind)?;
         let (listener, identity) = listen(&path, &access, user, kind)?;
-        Ok(BoundSocket { listener, path, identity, user, access, kind, lock })
+        let file = SocketFile { path, identity };
+        Ok(BoundSocket { file, listener, user, access, kind, lock })
     }
 
     /// Checks that the socket's file is still at its path. If it has vanished, creates it again,
@@ -91,21 +99,28 @@ impl BoundSocket {
     /// # Errors
     /// The same as for [`restore`](BoundSocket::restore).
     pub(crate) fn replace(&mut self) -> Result<Option<UnixListener>, BindError> {
-        match fs::symlink_metadata(&self.path) {
+        let SocketFile { path, identity } = &mut self.file;
+        match fs::symlink_metadata(&*path) {
             // The listener keeps the inode in use, so no other file has its number.
-            Ok(found) if (found.dev(), found.ino()) == self.identity => return Ok(None),
-            Ok(_) => return Err(BindError::Displaced { path: self.path.clone() }),
+            Ok(found) if (found.dev(), found.ino()) == *identity => return Ok(None),
+            Ok(_) => return Err(BindError::Displaced { path: path.clone() }),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(system("read the metadata of", &self.path)(error)),
+            Err(error) => return Err(system("read the metadata of", path)(error)),
         }
-        let (directory, lock_file) = places(&self.path)?;
+        let (directory, lock_file) = places(path)?;
         prepare(&directory, &self.access, self.user)?;
         if !self.lock.is_at(&lock_file)? {
-            self.lock = lock(&lock_file, &self.path)?;
+            self.lock = lock(&lock_file, path)?;
         }
-        let (listener, identity) = listen(&self.path, &self.access, self.user, self.kind)?;
-        self.identity = identity;
+        let listener;
+        (listener, *identity) = listen(path, &self.access, self.user, self.kind)?;
         Ok(Some(mem::replace(&mut self.listener, listener)))
+    }
+
+    /// Removes the file. Returns the socket, whose close may wait if its peers can send
+    /// descriptors.
+    pub(crate) fn into_socket(self) -> UnixListener {
+        self.listener
     }
 
     /// Returns a copy of the socket, for an executor. The address stays in use as long as any copy
@@ -128,7 +143,7 @@ impl BoundSocket {
     /// Returns the path.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.file.path
     }
 
     /// Returns the peers that may connect.
@@ -138,7 +153,7 @@ impl BoundSocket {
     }
 }
 
-impl Drop for BoundSocket {
+impl Drop for SocketFile {
     fn drop(&mut self) {
         let same = |found: fs::Metadata| (found.dev(), found.ino()) == self.identity;
         if fs::symlink_metadata(&self.path).is_ok_and(same) {
@@ -158,48 +173,65 @@ impl Drop for BoundSocket {
 /// there, or another user can replace the socket, [`ErrorKind::PermissionDenied`] with an
 /// [`UntrustedSocket`] inside.
 pub fn connect(path: &Path) -> io::Result<UnixStream> {
-    Ok(UnixStream::from(connect_to(path, SocketType::STREAM, &Access::default())?))
+    connect_as(path, &Access::default())
 }
 
-/// Connects as [`connect`] does, to a socket of this kind whose process belongs to the
-/// [owner](Access::owner).
-pub(crate) fn connect_to(path: &Path, kind: SocketType, access: &Access) -> io::Result<OwnedFd> {
-    let expected = access.listener(own_user());
+/// Connects as [`connect`] does, to a process of the [owner](Access::owner), and gives the stream
+/// to an executor.
+pub(crate) fn open(path: &Path, access: &Access, executor: &dyn Executor) -> io::Result<Stream> {
+    executor.unix_stream(connect_as(path, access)?)
+}
+
+fn connect_as(path: &Path, access: &Access) -> io::Result<UnixStream> {
+    let socket = connect_unchecked(path, SocketType::STREAM, access)?;
+    check_listener(socket.as_fd(), path, access)?;
+    Ok(socket.into())
+}
+
+/// Connects to a socket of this kind, without waiting. Call [`check_listener`] before anything is
+/// read. If this is a socket of packets, closing it may wait.
+pub(crate) fn connect_unchecked(
+    path: &Path,
+    kind: SocketType,
+    access: &Access,
+) -> io::Result<OwnedFd> {
     PathTooLong::check(path).map_err(|error| io::Error::new(ErrorKind::InvalidInput, error))?;
     if let Some(directory) = path.parent() {
         // Accepts a directory that others can enter (mode 755), because users that may connect must
         // enter it.
-        check_directory(or_here(directory), 0o755, expected)?;
+        check_directory(or_here(directory), 0o755, access.listener(own_user()))?;
     }
-    let socket = UnixStream::from(dial(path, kind)?);
+    let socket = socket_of_kind(kind, SocketFlags::NONBLOCK)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket)
+}
+
+/// Checks the process that listens at the other end of a socket: it must live, and belong to the
+/// [owner](Access::owner) or to root. Returns its credentials.
+///
+/// # Errors
+/// The same as for [`connect`].
+pub(crate) fn check_listener(
+    socket: BorrowedFd<'_>,
+    path: &Path,
+    access: &Access,
+) -> io::Result<Credentials> {
+    let found = peer_credentials(socket)?;
+    if is_dead(found) {
+        return Err(ErrorKind::ConnectionRefused.into());
+    }
     // The directory may have been replaced since its check, so only this check decides whose
     // messages are read.
-    let found = Credentials::of(&socket)?;
+    let expected = access.listener(own_user());
     match AllowedPeers::users([expected, ROOT]).check(&Peer::Unix(found)) {
-        Ok(()) => Ok(socket.into()),
+        Ok(()) => Ok(found),
         Err(_) => Err(UntrustedSocket::Listener { path: path.to_owned(), found, expected }.into()),
     }
 }
 
-/// Connects to the process that listens at a path, whatever its user, without waiting.
-fn dial(path: &Path, kind: SocketType) -> io::Result<OwnedFd> {
-    let socket = socket_of_kind(kind, SocketFlags::NONBLOCK)?;
-    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
-    let socket = UnixStream::from(socket);
-    // A connection may succeed although the process is dead, because a forked child, which never
-    // accepts, may still have its socket.
-    if is_dead(&socket) {
-        return Err(ErrorKind::ConnectionRefused.into());
-    }
-    Ok(socket.into())
-}
-
-/// Connects as [`connect_to`] does, and gives the stream to an executor.
-pub(crate) fn open(path: &Path, access: &Access, executor: &dyn Executor) -> io::Result<Stream> {
-    executor.unix_stream(connect_to(path, SocketType::STREAM, access)?.into())
-}
-
 /// Creates a socket that listens at a free path. Also returns the device and the inode of its file.
+//
+// Listens as the last step: after an error there are no connections, whose close may wait.
 fn listen(
     path: &Path,
     access: &Access,
@@ -212,13 +244,13 @@ fn listen(
     // beginning: the directory may be open to others already.
     rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(failed)?;
     rustix::net::bind(&socket, &SocketAddrUnix::new(path).map_err(failed)?).map_err(failed)?;
-    rustix::net::listen(&socket, BACKLOG).map_err(failed)?;
     if let Some(group) = access.owning_group() {
         give_to(path, group)?;
     }
     let permissions = Permissions::from_mode(access.socket_mode(user));
     fs::set_permissions(path, permissions).map_err(system("set permissions of", path))?;
     let found = fs::symlink_metadata(path).map_err(system("read the metadata of", path))?;
+    rustix::net::listen(&socket, BACKLOG).map_err(failed)?;
     Ok((UnixListener::from(socket), (found.dev(), found.ino())))
 }
 
@@ -256,7 +288,8 @@ fn or_here(directory: &Path) -> &Path {
 #[derive(Debug)]
 struct Lock {
     /// The only descriptor of the lock file in this process: closing another one would release the
-    /// lock.
+    /// lock. A process of the same user can cause that by passing one; it could also remove the
+    /// file.
     file: Option<File>,
     identity: (u64, u64),
 }
@@ -335,25 +368,25 @@ fn clear(path: &Path, kind: SocketType) -> Result<(), BindError> {
     }
     // A process may listen at this path without our lock. If it has another kind of socket, the
     // connection fails with `EPROTOTYPE`.
-    let wrong_kind = Errno::PROTOTYPE.raw_os_error();
-    match dial(path, kind) {
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
-        Ok(_) => return Err(BindError::InUse { path: path.to_owned() }),
-        Err(error)
-            if error.kind() == ErrorKind::WouldBlock
-                || error.raw_os_error() == Some(wrong_kind) =>
-        {
+    let failed = |error: Errno| system("connect to", path)(error.into());
+    let socket = socket_of_kind(kind, SocketFlags::NONBLOCK).map_err(failed)?;
+    refuse_descriptors(&socket);
+    match rustix::net::connect(&socket, &SocketAddrUnix::new(path).map_err(failed)?) {
+        Err(Errno::CONNREFUSED) => {}
+        // A forked child of a dead process, which never accepts, may still have its socket.
+        Ok(()) if peer_credentials(socket.as_fd()).is_ok_and(is_dead) => {}
+        Ok(()) | Err(Errno::AGAIN | Errno::PROTOTYPE) => {
             return Err(BindError::InUse { path: path.to_owned() });
         }
-        Err(error) => return Err(system("connect to", path)(error)),
+        Err(error) => return Err(failed(error)),
     }
     fs::remove_file(path).map_err(system("remove", path))
 }
 
-/// Whether the process that began to listen at the other end of a socket has ended.
-fn is_dead(socket: &UnixStream) -> bool {
-    let process = Credentials::of(socket).ok().and_then(|listener| listener.process);
-    let process = process.and_then(|number| i32::try_from(number).ok()).and_then(Pid::from_raw);
+/// Whether the process that has these credentials has ended.
+fn is_dead(found: Credentials) -> bool {
+    let process = found.process.and_then(|number| i32::try_from(number).ok());
+    let process = process.and_then(Pid::from_raw);
     process.is_some_and(|process| test_kill_process(process) == Err(Errno::SRCH))
 }
 

@@ -28,12 +28,12 @@ use mycelium_executor::Peer;
 use super::error::RejectedPeer;
 use crate::gate::Gate;
 
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-pub(crate) use bind::connect_to;
 #[cfg(target_os = "linux")]
 pub(super) use bind::open;
 #[cfg(target_os = "linux")]
 pub use bind::{BoundSocket, check_directory, connect};
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+pub(crate) use bind::{check_listener, connect_unchecked};
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub(crate) use options::{peer_credentials, peer_process, refuse_descriptors};
 #[cfg(not(target_os = "linux"))]

@@ -11,17 +11,17 @@ mod socket;
 mod worker;
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use mycelium_executor::Thread;
+use mycelium_executor::{Credentials, Thread};
 use rustix::net::SocketType;
 
 use super::error::ControlError;
 use super::packet::{Packet, PacketKind, Token};
-use crate::endpoint::unix::{Access, connect_to, peer_credentials};
+use crate::endpoint::unix::{Access, check_listener, connect_unchecked};
 use crate::sync::lock;
 use entry::{Entry, WatchedPeer};
 use socket::Listener;
@@ -73,7 +73,8 @@ impl ControlThread {
         if listener.is_some() {
             return Err(ControlError::Listens);
         }
-        *listener = Some(Listener::new(path.into(), access, &self.shared.poller)?);
+        let Shared { poller, closers, .. } = &*self.shared;
+        *listener = Some(Listener::new(path.into(), access, poller, closers)?);
         Ok(())
     }
 
@@ -122,13 +123,30 @@ impl ControlThread {
             let text = "too many descriptors of peers are not closed yet";
             return Err(io::Error::new(io::ErrorKind::WouldBlock, text));
         }
-        let socket = Arc::new(connect_to(path, SocketType::SEQPACKET, access)?);
-        let peer = peer_credentials(socket.as_fd())?;
+        let socket = Arc::new(connect_unchecked(path, SocketType::SEQPACKET, access)?);
+        let connected = check_listener(socket.as_fd(), path, access)
+            .and_then(|peer| self.begin(&socket, peer, token, handler));
+        if connected.is_err() {
+            // It may contain descriptors of the peer already.
+            self.shared.poller.remove(&*socket);
+            self.shared.closers.close(socket);
+        }
+        connected
+    }
+
+    /// Begins the handshake with a peer that listens.
+    fn begin(
+        &self,
+        socket: &Arc<OwnedFd>,
+        peer: Credentials,
+        token: Token,
+        handler: Arc<dyn Handler>,
+    ) -> io::Result<Arc<Connection>> {
         let old = self.shared.limits.assume_old_system;
         let watched = WatchedPeer::of(socket.as_fd(), peer, old)?;
         let needs_ping = watched.needs_ping;
-        let connection = self.shared.connection(&socket, peer);
-        let entry = Entry::connecting(connection.clone(), socket, watched, handler);
+        let connection = self.shared.connection(socket, peer);
+        let entry = Entry::connecting(connection.clone(), socket.clone(), watched, handler);
         {
             let mut connecting = self.shared.connecting();
             let stopped = || io::Error::other(ControlError::Stopped);

@@ -433,11 +433,17 @@ impl Listener {
         path: PathBuf,
         access: Access,
         poller: &Poller,
+        closers: &Closers,
     ) -> Result<Listener, ControlError> {
         let bound = BoundSocket::of_kind(SocketType::SEQPACKET, path, access)?;
         let mut listener = Listener { bound, accepting: None };
-        listener.watch(poller)?;
-        Ok(listener)
+        match listener.watch(poller) {
+            Ok(()) => Ok(listener),
+            Err(error) => {
+                listener.close(closers);
+                Err(error)
+            }
+        }
     }
 
     /// Restores the socket if its file has vanished. Returns whether it did.
@@ -486,8 +492,7 @@ impl Listener {
 
     /// Removes the file, and closes the socket with all connections that were not accepted.
     pub(super) fn close(self, closers: &Closers) {
-        drop(self.bound);
-        closers.close(self.accepting);
+        closers.close((self.bound.into_socket(), self.accepting));
     }
 
     /// Stops the reports of connections.

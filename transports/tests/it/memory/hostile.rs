@@ -58,6 +58,14 @@ fn unconnected() -> OwnedFd {
     rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap()
 }
 
+/// Returns a socket of packets that listens at a path.
+pub(crate) fn listen(path: &Path) -> OwnedFd {
+    let socket = unconnected();
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
+    rustix::net::listen(&socket, 16).unwrap();
+    socket
+}
+
 impl Raw {
     pub(crate) fn connect(path: &Path) -> Raw {
         let socket = unconnected();
@@ -187,9 +195,7 @@ fn nothing_is_accepted_before_a_hello() {
 #[test]
 fn a_hostile_listener_is_left() {
     let dir = TestDir::of_mode("hostile-listener", 0o700);
-    let socket = unconnected();
-    rustix::net::bind(&socket, &SocketAddrUnix::new(dir.socket()).unwrap()).unwrap();
-    rustix::net::listen(&socket, 16).unwrap();
+    let socket = listen(&dir.socket());
     let unexpected = |kind| Gone::Packet(PacketError::Unexpected(kind));
     let no_region = Gone::Packet(PacketError::Descriptors(PacketKind::Region));
     let cases = [

@@ -452,6 +452,49 @@ fn stops_without_threads() {
     wait_to_be_killed();
 }
 
+/// A connection that fails after the peer has sent something is closed by another thread.
+#[test]
+fn a_connection_that_fails_waits_for_no_peer() {
+    let dir = TestDir::of_mode("fails", 0o700);
+    let listener = hostile::listen(&dir.socket());
+    rustix::io::ioctl_fionbio(&listener, true).unwrap();
+    let mut other = other("connects_in_vain", &dir, false);
+    let count: usize = other.line("connects").parse().unwrap();
+    let mut ends = Vec::new();
+    for _ in 0..count {
+        let (slow, end) = slow_to_close();
+        ends.push(end);
+        other.go_on();
+        // Does not sleep, so that it sends something before the other end is closed.
+        let raw = loop {
+            match rustix::net::accept(&listener) {
+                Ok(socket) => break Raw(socket),
+                Err(_) => assert_eq!(other.child.try_wait().unwrap(), None, "it has failed"),
+            }
+        };
+        raw.pass(&hostile::bytes(hostile::REGION, [0; 4]), &[slow.as_fd()]);
+    }
+    assert_eq!(other.line("connected"), "never");
+}
+
+#[test]
+#[ignore = "a part of another test"]
+fn connects_in_vain() {
+    const COUNT: usize = 40;
+    let Some((socket, limits)) = own_role() else { return };
+    let control = ControlThread::start("connects", limits).unwrap();
+    control.stop();
+    say("connects", &COUNT.to_string());
+    for _ in 0..COUNT {
+        std::io::stdin().read_line(&mut String::new()).unwrap();
+        let (handler, _events) = Recorder::new();
+        let error = control.connect(&socket, &Access::default(), TOKEN, handler).unwrap_err();
+        assert_eq!(error.to_string(), "the control thread has ended");
+    }
+    say("connected", "never");
+    wait_to_be_killed();
+}
+
 /// The socket that was restored without a descriptor to accept from has connections, too.
 #[test]
 fn a_socket_restored_twice_waits_for_no_peer() {
@@ -463,6 +506,17 @@ fn a_socket_restored_twice_waits_for_no_peer() {
     other.go_on();
     assert_eq!(other.line("again"), "true");
     Raw::welcome(&dir.socket(), TOKEN);
+}
+
+/// Nor does the stop of a node whose socket was restored in part.
+#[test]
+fn a_node_with_half_a_socket_stops() {
+    let dir = TestDir::new("restored-in-part");
+    let mut other = other("restores_without_descriptors", &dir, false);
+    other.line("restored");
+    let _slow = pass_slow(&dir, &other);
+    other.go_on();
+    assert_eq!(other.line("stopped"), "at once");
 }
 
 #[test]
@@ -482,7 +536,12 @@ fn restores_without_descriptors() {
     drop(open);
     say("restored", "but for a descriptor");
     std::io::stdin().read_line(&mut String::new()).unwrap();
-    say("again", &control.restore().unwrap().to_string());
+    if !socket.exists() {
+        say("again", &control.restore().unwrap().to_string());
+    } else {
+        control.stop();
+        say("stopped", "at once");
+    }
     wait_to_be_killed();
 }
 
