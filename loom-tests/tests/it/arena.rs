@@ -105,9 +105,10 @@ fn a_gating_reader_is_waited_for() {
     writing.join().unwrap();
 }
 
-/// A message is written in place, by plain stores, while an observer joins at the oldest message.
-/// The writer looks for observers under the lock under which they join.
-fn an_observer_joins_while_a_message_is_written_in_place() {
+/// Two messages are written in place, by plain stores, while an observer joins at the oldest
+/// message. The writer looks for observers under the lock under which they join, and for both
+/// messages at once.
+fn an_observer_joins_while_messages_are_written_in_place() {
     let (ring, mut writer) = ring(4);
     assert!(writer.push(0) && writer.push(1));
     let observers = Arc::new(Mutex::new(0));
@@ -115,21 +116,29 @@ fn an_observer_joins_while_a_message_is_written_in_place() {
         let is_alone = || *observers.lock().unwrap() == 0;
         if is_alone() {
             let Writer { producer, arena } = &mut writer;
-            let place = arena.reserve(producer, 16).unwrap();
-            match is_alone() {
-                // SAFETY: the place was just reserved, and the only reader has not joined yet.
-                true => unsafe { place.write_in_place(producer, &content(2)) },
-                false => arena.write(producer, place, 0, &content(2)),
+            let (mut place, until) = arena.reserve_ahead(producer, 16).unwrap();
+            let is_alone = is_alone();
+            for sequence in 2..4 {
+                match is_alone {
+                    // SAFETY: the place was just reserved, and the only reader had not joined when
+                    // it was given up with all before `until`.
+                    true => unsafe { place.write_in_place(producer, &content(sequence)) },
+                    false => arena.write(producer, place, 0, &content(sequence)),
+                }
+                arena.commit(producer, place, 16, &[]).unwrap();
+                if sequence == 2 {
+                    assert!(arena.end_of_next(16) <= until);
+                    place = arena.reserve(producer, 16).unwrap();
+                }
             }
-            arena.commit(producer, place, 16, &[]).unwrap();
         } else {
-            assert!(writer.push(2));
+            assert!(writer.push(2) && writer.push(3));
         }
         writer.producer.close();
     });
     *observers.lock().unwrap() += 1;
     let (taken, missed) = read(&mut Broadcast::observing_from(ring, 0));
-    assert_eq!(taken + missed, 3, "sent = taken + dropped");
+    assert_eq!(taken + missed, 4, "sent = taken + dropped");
     writing.join().unwrap();
 }
 
@@ -148,7 +157,7 @@ models! {
         fails_without_the_join_fence: "broadcast.join-fence",
         fails_without_the_room_fence: "broadcast.room-fence",
     }
-    an_observer_joins_while_a_message_is_written_in_place [2] {
+    an_observer_joins_while_messages_are_written_in_place [2] {
         fails_if_stamps_stay: "broadcast.give-up",
     }
     a_gating_reader_is_waited_for [2] {

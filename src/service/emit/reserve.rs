@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use mycelium_core::message::Tail;
 use mycelium_transports::local::{EmitError, Publisher, Refusal, Reservation};
 
-use super::emitter::Emitter;
+use super::emitter::{Emitter, Progress};
 
 /// The future of [`Context::reserve`](crate::Context::reserve). If it is dropped, nothing was
 /// reserved.
@@ -41,6 +41,9 @@ impl<'c, M: Tail> Reserve<'c, M> {
         Reserve { within: Some(duration), ..self }
     }
 
+    /// Polls as the service's other waits for room do. Reserves nothing yet.
+    #[cold]
+    #[inline(never)]
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
         let Some((emitter, message)) = &mut self.wait else { return Poll::Pending };
         let len = self.len;
@@ -55,6 +58,15 @@ impl<'c, M: Tail> Reserve<'c, M> {
             poll => poll,
         }
     }
+
+    fn refused(&mut self, refusal: Refusal) -> EmitError<M> {
+        let (emitter, message) = self.take();
+        EmitError::new(emitter.publisher.topic().clone(), message, refusal)
+    }
+
+    fn take(&mut self) -> (Emitter<'c, M>, M) {
+        self.wait.take().expect("polled after it was ready")
+    }
 }
 
 /// Nothing in the future is pinned.
@@ -65,14 +77,16 @@ impl<'c, M: Tail> Future for Reserve<'c, M> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let Poll::Ready(room) = this.poll_room(context) else { return Poll::Pending };
-        let (emitter, message) = this.wait.take().expect("polled after it was ready");
-        Poll::Ready(match room {
-            Ok(()) => emitter.publisher.try_reserve(message, this.len),
-            Err(refusal) => {
-                Err(EmitError::new(emitter.publisher.topic().clone(), message, refusal))
-            }
-        })
+        let Some((emitter, message)) = &mut this.wait else { return Poll::Pending };
+        // The frequent case moves no refusal: such a move would wait until all earlier stores have
+        // left the core, and the message before has many.
+        let has_room = emitter.progress == Progress::New
+            && ready!(emitter.publisher.poll_has_room(context, message, this.len));
+        if !has_room && let Err(refusal) = ready!(this.poll_room(context)) {
+            return Poll::Ready(Err(this.refused(refusal)));
+        }
+        let (emitter, message) = this.take();
+        Poll::Ready(emitter.publisher.try_reserve(message, this.len))
     }
 }
 

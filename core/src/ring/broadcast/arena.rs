@@ -16,6 +16,7 @@
 #![allow(unsafe_code)]
 
 use alloc::boxed::Box;
+use core::num::NonZeroUsize;
 
 use zerocopy::IntoBytes;
 
@@ -92,20 +93,13 @@ impl ArenaWriter {
         area: &[usize],
     ) -> Result<usize, Full> {
         assert!(words.len() == length.div_ceil(WORD), "the words do not fit the length");
-        let is_short = words.len() < CONTENT;
-        let place = match is_short {
-            true => {
-                producer.claim()?;
-                Place { start: self.head, words: 0 }
-            }
-            false => {
-                let place = self.reserve(producer, length)?;
-                place.store(producer, 0, words);
-                place
-            }
-        };
-        let inline = if is_short { words } else { &[] };
-        self.push_slot(producer, (place, length), inline, area)
+        if words.len() < CONTENT {
+            producer.claim()?;
+            return self.push_slot(producer, [self.head, 0], length, words, area);
+        }
+        let place = self.reserve(producer, length)?;
+        place.store(producer, 0, words);
+        self.push_slot(producer, [place.start, words.len()], length, &[], area)
     }
 
     /// Reserves the place of the next message, which has `length` bytes, at least
@@ -117,8 +111,10 @@ impl ArenaWriter {
     /// As [`try_push`](ArenaWriter::try_push).
     ///
     /// # Panics
-    /// If the message is longer than [`longest`](ArenaWriter::longest).
-    #[inline]
+    /// If the message is empty, or longer than [`longest`](ArenaWriter::longest).
+    // Always inlined, so that the place stays in registers: a place that is stored and loaded at once
+    // would wait until all earlier stores have left the core.
+    #[inline(always)]
     pub fn reserve<H: BroadcastHandle>(
         &mut self,
         producer: &mut Producer<H>,
@@ -126,11 +122,43 @@ impl ArenaWriter {
     ) -> Result<Place, Full> {
         assert!(length <= self.longest(), "the message is longer than half of the arena");
         producer.claim()?;
-        let words = length.div_ceil(WORD);
-        let start = self.place(producer, words)?;
-        let end = start.wrapping_add(words);
+        let words = NonZeroUsize::new(length.div_ceil(WORD)).expect("the message is empty");
+        let start = self.place(producer, words.get())?;
+        let end = start.wrapping_add(words.get());
         self.give_up_before(producer, end.wrapping_sub(self.size), producer.sequence());
         Ok(Place { start, words })
+    }
+
+    /// Reserves a place as [`reserve`](ArenaWriter::reserve) does. From now on no reader finds the
+    /// messages of the bytes after it either, as far as no gating reader needs them: an eighth of
+    /// the area. Returns the place, and up to [where](ArenaWriter::end_of_next) there are no
+    /// messages.
+    ///
+    /// # Errors
+    /// As [`try_push`](ArenaWriter::try_push).
+    ///
+    /// # Panics
+    /// As [`reserve`](ArenaWriter::reserve).
+    #[inline]
+    pub fn reserve_ahead<H: BroadcastHandle>(
+        &mut self,
+        producer: &mut Producer<H>,
+        length: usize,
+    ) -> Result<(Place, usize), Full> {
+        let place = self.reserve(producer, length)?;
+        let end = place.end();
+        let ahead = self.limit.wrapping_sub(end).min(if cfg!(loom) { LINE } else { self.size / 8 });
+        let until = end.wrapping_add(ahead);
+        self.give_up_before(producer, until.wrapping_sub(self.size), producer.sequence());
+        Ok((place, until))
+    }
+
+    /// Returns where the next message ends if it has `length` bytes, as
+    /// [`claimed`](ArenaWriter::claimed) counts.
+    #[must_use]
+    pub fn end_of_next(&self, length: usize) -> usize {
+        let words = length.div_ceil(WORD);
+        self.start_of_next(words).wrapping_add(words)
     }
 
     /// Appends the message of `length` bytes that was written to the place which was reserved last.
@@ -150,9 +178,10 @@ impl ArenaWriter {
         area: &[usize],
     ) -> Result<usize, Full> {
         let words = length.div_ceil(WORD);
-        assert!(words >= CONTENT && words <= place.words, "the length is not that of the place");
+        let is_right = words >= CONTENT && words <= place.words.get();
+        assert!(is_right, "the length is not that of the place");
         assert!(self.is_free(place), "the place is taken");
-        self.push_slot(producer, (Place { words, ..place }, length), &[], area)
+        self.push_slot(producer, [place.start, words], length, &[], area)
     }
 
     /// Writes words of a message to the place that was reserved last, from its word `at` on.
@@ -171,23 +200,24 @@ impl ArenaWriter {
     }
 
     /// Whether no message has taken the place, and no reader needs its bytes.
-    fn is_free(&self, Place { start, words }: Place) -> bool {
-        !is_after(self.head, start) && !is_after(start.wrapping_add(words), self.limit)
+    fn is_free(&self, place: Place) -> bool {
+        !is_after(self.head, place.start) && !is_after(place.end(), self.limit)
     }
 
-    /// Appends the slot of a message, which is `inline`, or at its place in the arena.
+    /// Appends the slot of a message, which is `inline`, or has `words` words from `start` on.
     #[inline(always)]
     fn push_slot<H: BroadcastHandle>(
         &mut self,
         producer: &mut Producer<H>,
-        (place, length): (Place, usize),
+        [start, words]: [usize; 2],
+        length: usize,
         inline: &[usize],
         area: &[usize],
     ) -> Result<usize, Full> {
         // The slot is written word by word, and its unused words keep what they had: a copy that is
         // made here and loaded again at once would wait until all earlier stores have left the core.
-        let head = [length, place.start & (self.size - 1)];
-        let content = if place.words == 0 { [&head[..1], inline] } else { [&head[..], &[]] };
+        let head = [length, start & (self.size - 1)];
+        let content = if words == 0 { [&head[..1], inline] } else { [&head[..], &[]] };
         let bytes = producer.ring.message_bytes;
         let mut grant = producer.grant()?;
         if area.is_empty() {
@@ -199,7 +229,7 @@ impl ArenaWriter {
             grant.write_parts([&whole, area], bytes);
         }
         let sequence = grant.commit();
-        self.keep(producer, sequence, [place.start, place.start.wrapping_add(place.words)]);
+        self.keep(producer, sequence, [start, start.wrapping_add(words)]);
         Ok(sequence)
     }
 
@@ -281,17 +311,23 @@ impl ArenaWriter {
         producer: &Producer<H>,
         words: usize,
     ) -> Result<usize, Full> {
-        let (next, offset) = (producer.sequence(), self.head & (self.size - 1));
-        let skipped = if offset + words > self.size { self.size - offset } else { 0 };
-        let start = self.head.wrapping_add(skipped);
+        let start = self.start_of_next(words);
         let end = start.wrapping_add(words);
         if is_after(end, self.limit) {
-            let reader = self.look(producer, next);
+            let reader = self.look(producer, producer.sequence());
             if is_after(end, self.limit) {
                 return Err(Full { reader });
             }
         }
         Ok(start)
+    }
+
+    /// Returns where the next message begins, if it has this number of words.
+    #[inline]
+    fn start_of_next(&self, words: usize) -> usize {
+        let offset = self.head & (self.size - 1);
+        let skipped = if offset + words > self.size { self.size - offset } else { 0 };
+        self.head.wrapping_add(skipped)
     }
 
     /// Finds out how far the writer may store, and returns the slowest reader.
@@ -339,10 +375,15 @@ impl ArenaWriter {
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     start: usize,
-    words: usize,
+    words: NonZeroUsize,
 }
 
 impl Place {
+    #[inline]
+    fn end(self) -> usize {
+        self.start.wrapping_add(self.words.get())
+    }
+
     #[inline]
     fn store<H: BroadcastHandle>(self, producer: &Producer<H>, at: usize, words: &[usize]) {
         store_all(&self.cells(producer)[at..][..words.len()], |word: &Word| &word.0, words);
@@ -354,9 +395,11 @@ impl Place {
     /// # Safety
     /// - The place is the last one that was reserved at the arena of `producer`, and no message was
     ///   appended since.
-    /// - At that moment, every reader in this process was one that the writer waits for, and had
-    ///   begun at the tail of the time of its join, not at an older message.
-    /// - A reader that joins later sees the stamps that the reservation has invalidated.
+    /// - When it was reserved, or reserved before what ends
+    ///   [ahead](ArenaWriter::reserve_ahead) of its end, every reader in this process was one that
+    ///   the writer waits for, and had begun at the tail of the time of its join, not at an older
+    ///   message.
+    /// - A reader that joins later sees the stamps that this reservation has invalidated.
     #[cfg(not(loom))]
     pub unsafe fn words<H: BroadcastHandle>(self, producer: &mut Producer<H>) -> &mut [usize] {
         let cells = self.cells(producer);
@@ -387,7 +430,7 @@ impl Place {
     #[inline]
     fn cells<H: BroadcastHandle>(self, producer: &Producer<H>) -> &[Word] {
         let arena = producer.ring.ring.storage.arena();
-        &arena[self.start & (arena.len() - 1)..][..self.words]
+        &arena[self.start & (arena.len() - 1)..][..self.words.get()]
     }
 }
 

@@ -20,6 +20,7 @@ use super::Writer;
 use super::arena::words_of;
 use super::publisher::Publisher;
 use crate::counters::PublisherValue;
+use crate::local::retained::Retainer;
 use crate::local::state::ALIGNS;
 use crate::local::trace::Area;
 use crate::local::values::{EmitError, Refusal};
@@ -97,22 +98,38 @@ impl<M: Tail> Publisher<M> {
     ///
     /// # Errors
     /// As [`try_emit`](Publisher::try_emit), with the message, whose list is empty then.
+    #[inline]
     pub fn try_reserve(
         &mut self,
         mut message: M,
         len: usize,
     ) -> Result<Reservation<'_, M>, EmitError<M>> {
         message.clear();
-        let reserved = self.writer.lengths(&message, len).and_then(|[rest, length]| {
+        let ready = self.writer.lengths(&message, len).and_then(|[rest, length]| {
             self.writer.encode(&message)?;
             self.writer.try_claim(length)?;
             self.writer.check_key(rest)?;
-            Ok((rest, self.writer.reserve(length)))
+            Ok([rest, length])
         });
-        match reserved {
-            Ok((rest, place)) => Ok(Reservation { publisher: self, rest, len, place }),
+        match ready {
+            Ok([rest, length]) => {
+                let place = self.writer.reserve(length);
+                Ok(Reservation { publisher: self, rest, len, place })
+            }
             Err(refusal) => Err(EmitError::new(self.topic().clone(), message, refusal)),
         }
+    }
+
+    /// Whether [`try_reserve`](Publisher::try_reserve) finds room. Is pending only if the task must
+    /// yield first. For hand-written futures that continue with [`poll_room`](Publisher::poll_room).
+    #[doc(hidden)]
+    #[inline]
+    pub fn poll_has_room(&mut self, context: &Context<'_>, message: &M, len: usize) -> Poll<bool> {
+        if self.writer.is_exhausted(context) {
+            return Poll::Pending;
+        }
+        let lengths = self.writer.lengths(message, len);
+        Poll::Ready(lengths.is_ok_and(|[_, length]| self.writer.claim(length).is_ok()))
     }
 
     /// Waits until [`try_reserve`](Publisher::try_reserve) finds room, for hand-written futures.
@@ -204,7 +221,8 @@ impl<M: Tail> Reservation<'_, M> {
         let writer = &mut self.publisher.writer;
         let bytes = match (self.place, &mut writer.producer) {
             // SAFETY: this place was reserved last, because the publisher is borrowed since then,
-            // and nothing else appends messages to its ring. `reserve` has checked the readers.
+            // and nothing else appends messages to its ring. `reserve_alone` has checked the
+            // readers.
             (Some(place), Some(producer)) => unsafe { place.words(producer) }.as_mut_bytes(),
             _ => writer.encoded.as_mut_bytes(),
         };
@@ -254,30 +272,53 @@ impl Writer {
 
     /// Refuses the message whose first `rest` bytes are in the encode buffer if it has a key more
     /// than the publisher may retain.
+    // A result that is moved here would wait until all earlier stores have left the core.
+    #[inline]
     fn check_key(&self, rest: usize) -> Result<(), Refusal> {
-        let retainer = self.handled.as_ref().and_then(|handled| handled.retainer.as_ref());
-        let bytes = &self.encoded.as_bytes()[..rest];
-        let checked = retainer.map_or(Ok(()), |retainer| retainer.check(bytes));
+        match self.handled.as_ref().and_then(|handled| handled.retainer.as_ref()) {
+            None => Ok(()),
+            Some(retainer) => self.check_retained(retainer, rest),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn check_retained(&self, retainer: &Retainer, rest: usize) -> Result<(), Refusal> {
+        let checked = retainer.check(&self.encoded.as_bytes()[..rest]);
         checked.inspect_err(|_| self.line.add(PublisherValue::HandlerRefused, 1))
     }
 
     /// Reserves a place in the arena for a message of `length` bytes, for which there is room. If
     /// readers may read there, or the message is short, makes the encode buffer large enough.
     fn reserve(&mut self, length: usize) -> Option<Place> {
-        let Writer { state, producer, arena, .. } = self;
-        if let (Some(producer), Some(arena)) = (producer, arena)
-            && ALIGNS
-            && length.div_ceil(WORD) >= CONTENT
-            && state.waits_for_all()
-            && let Ok(place) = arena.reserve(producer, length)
-            // A reader that has joined since the last check may have found the messages that were
-            // in this place. One that joins later finds that they are given up.
-            && state.waits_for_all()
-        {
-            return Some(place);
+        if ALIGNS && length.div_ceil(WORD) >= CONTENT {
+            let place = self.reserve_alone(length);
+            if place.is_some() {
+                return place;
+            }
         }
         self.grow_encoded(length);
         None
+    }
+
+    /// Reserves a place, unless readers may read there.
+    fn reserve_alone(&mut self, length: usize) -> Option<Place> {
+        let Writer { state, producer, arena, alone_until, .. } = self;
+        let (producer, arena) = (producer.as_mut()?, arena.as_mut()?);
+        // Never wraps, because a word has 64 bits here.
+        if arena.end_of_next(length) <= *alone_until {
+            return arena.reserve(producer, length).ok();
+        }
+        // Both checks wait until all stores of earlier messages have left the core, so they are for
+        // several messages.
+        if !state.waits_for_all() {
+            return None;
+        }
+        let (place, until) = arena.reserve_ahead(producer, length).ok()?;
+        // A reader that has joined since the last check may have found the messages that were
+        // there. One that joins later finds that they are given up.
+        *alone_until = if state.waits_for_all() { until } else { 0 };
+        (*alone_until > 0).then_some(place)
     }
 
     /// Makes the encode buffer large enough for a message of `length` bytes.
