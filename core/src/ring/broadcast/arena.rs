@@ -112,8 +112,8 @@ impl ArenaWriter {
     ///
     /// # Panics
     /// If the message is empty, or longer than [`longest`](ArenaWriter::longest).
-    // Always inlined, so that the place stays in registers: a place that is stored and loaded at once
-    // would wait until all earlier stores have left the core.
+    // Always inlined, so that the place stays in registers: a place that is stored and loaded at
+    // once would wait until all earlier stores have left the core.
     #[inline(always)]
     pub fn reserve<H: BroadcastHandle>(
         &mut self,

@@ -44,8 +44,8 @@ pub(crate) struct Writer {
     /// The number of claimed words of the arena at which its fill is noted next.
     note_at: usize,
     /// The number of claimed words of the arena before which no reader of this process finds a
-    /// message, so that messages may be written in place.
-    alone_until: usize,
+    /// message, so that messages may be written in place, and the version of the readers then.
+    alone: (usize, usize),
     /// The encoded message that is pushed now; only for messages that are not fixed. Not words,
     /// because bodies begin at multiples of 8 bytes.
     encoded: Vec<u64>,
@@ -103,7 +103,7 @@ impl Writer {
             topic: topic.clone(),
             arena,
             note_at: 0,
-            alone_until: 0,
+            alone: (0, 0),
             encoded: Vec::new(),
             keys: Vec::new(),
             keys_version: 0,

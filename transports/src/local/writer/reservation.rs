@@ -121,7 +121,7 @@ impl<M: Tail> Publisher<M> {
     }
 
     /// Whether [`try_reserve`](Publisher::try_reserve) finds room. Is pending only if the task must
-    /// yield first. For hand-written futures that continue with [`poll_room`](Publisher::poll_room).
+    /// yield first. For hand-written futures that go on with [`poll_room`](Publisher::poll_room).
     #[doc(hidden)]
     #[inline]
     pub fn poll_has_room(&mut self, context: &Context<'_>, message: &M, len: usize) -> Poll<bool> {
@@ -303,10 +303,11 @@ impl Writer {
 
     /// Reserves a place, unless readers may read there.
     fn reserve_alone(&mut self, length: usize) -> Option<Place> {
-        let Writer { state, producer, arena, alone_until, .. } = self;
+        let Writer { state, producer, arena, alone, .. } = self;
         let (producer, arena) = (producer.as_mut()?, arena.as_mut()?);
+        let version = state.readers.version();
         // Never wraps, because a word has 64 bits here.
-        if arena.end_of_next(length) <= *alone_until {
+        if arena.end_of_next(length) <= alone.0 && version == alone.1 {
             return arena.reserve(producer, length).ok();
         }
         // Both checks wait until all stores of earlier messages have left the core, so they are for
@@ -317,8 +318,8 @@ impl Writer {
         let (place, until) = arena.reserve_ahead(producer, length).ok()?;
         // A reader that has joined since the last check may have found the messages that were
         // there. One that joins later finds that they are given up.
-        *alone_until = if state.waits_for_all() { until } else { 0 };
-        (*alone_until > 0).then_some(place)
+        *alone = (if state.waits_for_all() { until } else { 0 }, version);
+        (alone.0 > 0).then_some(place)
     }
 
     /// Makes the encode buffer large enough for a message of `length` bytes.
