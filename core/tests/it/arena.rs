@@ -46,15 +46,17 @@ fn read(reader: &mut Consumer<Ring>) -> Result<(usize, Vec<usize>), Peek> {
 #[derive(Clone, Debug)]
 enum Step {
     Push(usize),
-    /// Reserves a place for the first number of words; sends as many as the second says.
-    Reserve(usize, Option<usize>),
+    /// Reserves a place for the first number of words; sends as many as the second says. Also gives
+    /// up what follows, if the last says so.
+    Reserve(usize, Option<usize>, bool),
     Read,
     Observe,
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let reserve = (CONTENT..=32).prop_flat_map(|most| {
-        prop::option::of(CONTENT..=most).prop_map(move |sent| Step::Reserve(most, sent))
+        let sent = prop::option::of(CONTENT..=most);
+        (sent, any::<bool>()).prop_map(move |(sent, ahead)| Step::Reserve(most, sent, ahead))
     });
     prop_oneof![(0..=32_usize).prop_map(Step::Push), reserve, Just(Step::Read), Just(Step::Observe)]
 }
@@ -74,10 +76,16 @@ proptest! {
         let (mut sent, mut taken, mut seen) = (Vec::new(), 0, 0);
         for step in steps {
             match step {
-                Step::Push(words) | Step::Reserve(words, _) => {
+                Step::Push(words) | Step::Reserve(words, ..) => {
                     let pushed = match step {
-                        Step::Reserve(_, sent_words) => {
-                            arena.reserve(&mut producer, words * WORD).map(|place| {
+                        Step::Reserve(_, sent_words, ahead) => {
+                            let (length, end) = (words * WORD, arena.end_of_next(words * WORD));
+                            let reserved = match ahead {
+                                true => arena.reserve_ahead(&mut producer, length),
+                                false => arena.reserve(&mut producer, length).map(|it| (it, end)),
+                            };
+                            reserved.map(|(place, until)| {
+                                assert!((end..=end + 64 / 8).contains(&until), "{end}, {until}");
                                 arena.write(&producer, place, 0, &message(usize::MAX, words));
                                 sent_words.map(|words| {
                                     let content = message(sent.len(), words);

@@ -41,7 +41,7 @@ impl<'c, M: Tail> Reserve<'c, M> {
         Reserve { within: Some(duration), ..self }
     }
 
-    /// Polls as the service's other waits for room do. Reserves nothing yet.
+    /// Waits for room, or for the end of the service or of the time. Reserves nothing.
     #[cold]
     #[inline(never)]
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
@@ -57,11 +57,6 @@ impl<'c, M: Tail> Reserve<'c, M> {
             }
             poll => poll,
         }
-    }
-
-    fn refused(&mut self, refusal: Refusal) -> EmitError<M> {
-        let (emitter, message) = self.take();
-        EmitError::new(emitter.publisher.topic().clone(), message, refusal)
     }
 
     fn take(&mut self) -> (Emitter<'c, M>, M) {
@@ -83,7 +78,9 @@ impl<'c, M: Tail> Future for Reserve<'c, M> {
         let has_room = emitter.progress == Progress::New
             && ready!(emitter.publisher.poll_has_room(context, message, this.len));
         if !has_room && let Err(refusal) = ready!(this.poll_room(context)) {
-            return Poll::Ready(Err(this.refused(refusal)));
+            let (emitter, message) = this.take();
+            let topic = emitter.publisher.topic().clone();
+            return Poll::Ready(Err(EmitError::new(topic, message, refusal)));
         }
         let (emitter, message) = this.take();
         Poll::Ready(emitter.publisher.try_reserve(message, this.len))

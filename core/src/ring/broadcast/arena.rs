@@ -129,10 +129,10 @@ impl ArenaWriter {
         Ok(Place { start, words })
     }
 
-    /// Reserves a place as [`reserve`](ArenaWriter::reserve) does. From now on no reader finds the
-    /// messages of the bytes after it either, as far as no gating reader needs them: an eighth of
-    /// the area. Returns the place, and up to [where](ArenaWriter::end_of_next) there are no
-    /// messages.
+    /// Reserves a place as [`reserve`](ArenaWriter::reserve) does, and gives up more: the messages
+    /// whose bytes follow the place, up to an eighth of the area, unless a gating reader needs
+    /// them. No reader finds them from now on. Returns the place, and the
+    /// [end](ArenaWriter::end_of_next) of the bytes that were given up.
     ///
     /// # Errors
     /// As [`try_push`](ArenaWriter::try_push).
@@ -395,11 +395,11 @@ impl Place {
     /// # Safety
     /// - The place is the last one that was reserved at the arena of `producer`, and no message was
     ///   appended since.
-    /// - When it was reserved, or reserved before what ends
-    ///   [ahead](ArenaWriter::reserve_ahead) of its end, every reader in this process was one that
+    /// - After it was reserved, or an earlier [`reserve_ahead`](ArenaWriter::reserve_ahead) had
+    ///   given up all its bytes, there was a moment when every reader in this process was one that
     ///   the writer waits for, and had begun at the tail of the time of its join, not at an older
     ///   message.
-    /// - A reader that joins later sees the stamps that this reservation has invalidated.
+    /// - A reader that joins later sees the stamps that were invalidated before that moment.
     #[cfg(not(loom))]
     pub unsafe fn words<H: BroadcastHandle>(self, producer: &mut Producer<H>) -> &mut [usize] {
         let cells = self.cells(producer);

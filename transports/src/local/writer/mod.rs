@@ -23,6 +23,7 @@ use zerocopy::IntoBytes;
 
 use super::metadata::AreaSource;
 use super::retained::KeyValue;
+use super::ring::roster::OUTDATED;
 use super::ring::shared::{Ring, SharedRing};
 use super::state::stall::{OnStall, StallLimit};
 use super::state::{Joiners, Kept, Origin, PublisherState, ReaderEntry};
@@ -43,9 +44,10 @@ pub(crate) struct Writer {
     pub(crate) arena: Option<Box<ArenaWriter>>,
     /// The number of claimed words of the arena at which its fill is noted next.
     note_at: usize,
-    /// The number of claimed words of the arena before which no reader of this process finds a
-    /// message, so that messages may be written in place, and the version of the readers then.
-    alone: (usize, usize),
+    /// The number of claimed words of the arena up to which the next messages may be written in
+    /// place, as long as the readers have the version `alone_version`.
+    alone_until: usize,
+    alone_version: usize,
     /// The encoded message that is pushed now; only for messages that are not fixed. Not words,
     /// because bodies begin at multiples of 8 bytes.
     encoded: Vec<u64>,
@@ -103,7 +105,8 @@ impl Writer {
             topic: topic.clone(),
             arena,
             note_at: 0,
-            alone: (0, 0),
+            alone_until: 0,
+            alone_version: OUTDATED,
             encoded: Vec::new(),
             keys: Vec::new(),
             keys_version: 0,

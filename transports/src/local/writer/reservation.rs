@@ -32,6 +32,9 @@ const ALIGNMENT: usize = 8;
 /// A message whose last list is written in place, and which is then [sent](Reservation::send).
 /// Dropping it sends nothing.
 ///
+/// A reader for which the publisher does not wait may miss older messages from then on: those whose
+/// memory the list takes, and up to an eighth of the topic's `arena` more.
+///
 /// Room is reserved, so sending does not wait. The list has the number of items that was asked for.
 /// Items that are not written are zero, or have bytes that the publisher wrote for an earlier
 /// message or reservation of this topic; in shared memory, the processes of the topic can read what
@@ -303,11 +306,11 @@ impl Writer {
 
     /// Reserves a place, unless readers may read there.
     fn reserve_alone(&mut self, length: usize) -> Option<Place> {
-        let Writer { state, producer, arena, alone, .. } = self;
+        let Writer { state, producer, arena, alone_until, alone_version, .. } = self;
         let (producer, arena) = (producer.as_mut()?, arena.as_mut()?);
         let version = state.readers.version();
         // Never wraps, because a word has 64 bits here.
-        if arena.end_of_next(length) <= alone.0 && version == alone.1 {
+        if version == *alone_version && arena.end_of_next(length) <= *alone_until {
             return arena.reserve(producer, length).ok();
         }
         // Both checks wait until all stores of earlier messages have left the core, so they are for
@@ -318,8 +321,11 @@ impl Writer {
         let (place, until) = arena.reserve_ahead(producer, length).ok()?;
         // A reader that has joined since the last check may have found the messages that were
         // there. One that joins later finds that they are given up.
-        *alone = (if state.waits_for_all() { until } else { 0 }, version);
-        (alone.0 > 0).then_some(place)
+        if !state.waits_for_all() {
+            return None;
+        }
+        (*alone_until, *alone_version) = (until, version);
+        Some(place)
     }
 
     /// Makes the encode buffer large enough for a message of `length` bytes.
