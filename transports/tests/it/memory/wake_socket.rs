@@ -1,6 +1,7 @@
 //! A process is woken through its executor, or by the control thread if that is not possible.
 
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::pin::Pin;
@@ -159,6 +160,8 @@ fn a_peer_that_closes_its_socket_is_woken_by_its_control_thread() {
     let (socket, theirs) = UnixStream::pair().unwrap();
     pair.connected.0.send(WAKE_SOCKET, Some(theirs.as_fd())).unwrap();
     settle(&pair);
+    // A process that another test is starting may have copies.
+    socket.shutdown(Shutdown::Both).unwrap();
     drop((socket, theirs));
     pair.accepted.0.wake(FIRST);
     assert!(matches!(pair.connected.1.next(), Event::Wake));
