@@ -292,6 +292,8 @@ impl Closers {
         let state = lock(&self.0.state);
         // A panic of another thread does not matter here.
         let _ = self.0.ended.wait_timeout_while(state, SETTLE, |state| state.threads > 0);
+        // A thread that ends may hold this state for longer than the caller does.
+        self.free_spare();
     }
 
     fn run(&self) {

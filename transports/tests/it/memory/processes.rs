@@ -519,6 +519,7 @@ fn a_node_with_half_a_socket_stops() {
     let _slow = pass_slow(&dir, &other);
     other.go_on();
     assert_eq!(other.line("stopped"), "at once");
+    assert_eq!(other.line("left"), "0 eventfds");
 }
 
 #[test]
@@ -543,6 +544,11 @@ fn restores_without_descriptors() {
     } else {
         control.stop();
         say("stopped", "at once");
+        drop(control);
+        let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let files = open.filter_map(|it| fs::read_link(it.path()).ok());
+        let left = files.filter(|it| it.to_string_lossy().contains("eventfd")).count();
+        say("left", &format!("{left} eventfds"));
     }
     wait_to_be_killed();
 }
