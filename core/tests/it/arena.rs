@@ -143,6 +143,22 @@ proptest! {
     }
 }
 
+/// What is given up ahead is no longer found, and the newest message never belongs to it.
+#[test]
+fn what_is_given_up_ahead_is_not_found() {
+    for (words, sent, given_up) in [(7, 9, 3), (30, 2, 1)] {
+        let (ring, mut producer, mut arena) = ring(16, 64);
+        let mut observer = Broadcast::observing(ring);
+        for number in 0..sent {
+            arena.try_push(&mut producer, &message(number, words), words * WORD, &[]).unwrap();
+        }
+        let (_, until) = arena.reserve_ahead(&mut producer, words * WORD).unwrap();
+        assert!(until - 64 <= given_up * words, "{until}");
+        assert_eq!(read(&mut observer), Err(Peek::Gap { missed: given_up }));
+        assert_eq!(read(&mut observer), Ok((given_up, message(given_up, words))));
+    }
+}
+
 /// Only observers: the oldest messages give way until a new one fits.
 #[test]
 fn an_observer_that_is_lapped_is_told_exactly() {
