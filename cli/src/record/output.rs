@@ -77,7 +77,11 @@ pub(super) fn check(args: &RecordArgs) -> Result<(), Failure> {
 }
 
 fn exists(path: &Path) -> Failure {
-    Failure::Usage(format!("{} exists: use `--force` to replace it", shown(path)))
+    let problem = match path.is_dir() {
+        true => "is a directory: expected the path of a file",
+        false => "exists: use `--force` to replace it",
+    };
+    Failure::Usage(format!("{} {problem}", shown(path)))
 }
 
 /// Returns the path of a part, such as `day.1.mcap`.

@@ -408,6 +408,8 @@ fn a_recording_is_split_into_files_that_continue_each_other() {
     assert!(has(b"swaps (fields)") && has(br#"{"number":7,"size":70}"#));
     let refused = world.run(&["record", "-o", "day.mcap", "--split", "1MiB"]).expect_failure(2);
     assert_eq!(refused, "error: day.mcap exists: use `--force` to replace it\n");
+    let refused = world.run(&["record", "-o", "."]).expect_failure(2);
+    assert_eq!(refused, "error: . is a directory: expected the path of a file\n");
 }
 
 /// Records the topics of a node that gets these commands.

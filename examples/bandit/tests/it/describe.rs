@@ -1,5 +1,7 @@
 //! `--describe`: the program says what services it has, without a feed, a database, or a port.
 
+use std::fs::File;
+
 use bandit::app::{self, Options};
 use mycelium::overview::Description;
 
@@ -30,4 +32,12 @@ fn each_command_describes_the_services() {
         assert_eq!(found.node(), node);
         assert!(!none.exists(), "{arguments:?}");
     }
+}
+
+#[test]
+fn lines_that_a_full_disk_refuses_are_an_error() {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let output = command(&["--describe"]).stdout(full).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && text.contains("standard output: No space"), "{text}");
 }

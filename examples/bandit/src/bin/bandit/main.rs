@@ -103,6 +103,7 @@ fn main() -> ExitCode {
         true => describe(cli),
         false => executors::run(executor, |executor| start(cli, executor)).flatten(),
     });
+    let done = done.and_then(|code| output::check().map(|()| code));
     done.unwrap_or_else(|error| {
         tell(&format!("error: {error}"));
         ExitCode::FAILURE

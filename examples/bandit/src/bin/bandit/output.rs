@@ -1,12 +1,32 @@
 //! What all commands print: lines, and errors in the words of a user.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
+use std::sync::OnceLock;
 
 use mycelium::error::StartError;
 
-/// Prints a line. If the output is closed, the run continues.
+/// The first error of standard output.
+static REFUSED: OnceLock<io::Error> = OnceLock::new();
+
+/// Prints a line. If the output takes no more, the run continues.
 pub(crate) fn say(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
+    if let Err(error) = writeln!(io::stdout(), "{line}") {
+        let _ = REFUSED.set(error);
+    }
+}
+
+/// Checks that all lines were printed.
+///
+/// # Errors
+/// If one was refused, for example by a full disk. A reader that has left, such as `head`, has read
+/// what it needed.
+pub(crate) fn check() -> mycelium::Result<()> {
+    match REFUSED.get() {
+        Some(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(mycelium::Error::msg(format!("standard output: {error}")))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Prints a line to standard error.
