@@ -67,6 +67,8 @@ pub use message::{
     Field, Fixed, Message, Request, Words, decode, decode_ref, encode, encoded_len, from_words,
     to_words, valid_words, view,
 };
+#[cfg(target_has_atomic = "ptr")]
+pub use sync::SharedWords;
 
 /// Integers of 128 bits without alignment, for fields of messages: `U128::from(7)` creates one,
 /// `get` returns the number.

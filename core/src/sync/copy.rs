@@ -8,7 +8,7 @@
 //! the program, which are allowed at any time because all other accesses to these words are atomic.
 //! A reader that races with a writer may get any mixture of old and new bytes.
 
-use super::{AtomicUsize, Ordering};
+use super::{AtomicUsize, Ordering, repeat};
 
 /// Stores words to atomic words, relaxed, in as few stores as the processor allows. The cost of a
 /// store does not depend on its length, and the store buffer, in which stores wait for cache lines
@@ -40,6 +40,43 @@ pub(crate) fn load_all<W>(places: &[W], word: impl Fn(&W) -> &AtomicUsize, words
     let done = wide::load(places, words);
     for (place, value) in places[done..].iter().zip(&mut words[done..]) {
         *value = word(place).load(Ordering::Relaxed);
+    }
+}
+
+/// Words that threads store and load at any time, each word by itself and relaxed, in as few
+/// accesses as the processor allows.
+///
+/// ```
+/// use mycelium_core::SharedWords;
+///
+/// let shared = SharedWords::default();
+/// assert_eq!(shared.load(), [0; 3]);
+/// shared.store(&[1, 2, 3]);
+/// assert_eq!(shared.load(), [1, 2, 3]);
+/// ```
+#[derive(Debug)]
+pub struct SharedWords<const N: usize>([AtomicUsize; N]);
+
+impl<const N: usize> SharedWords<N> {
+    /// Stores the words. A thread that loads them meanwhile gets any mixture of old and new bytes.
+    #[inline]
+    pub fn store(&self, words: &[usize; N]) {
+        store_all(&self.0, |word| word, words);
+    }
+
+    /// Loads the words.
+    #[inline]
+    #[must_use]
+    pub fn load(&self) -> [usize; N] {
+        let mut words = [0; N];
+        load_all(&self.0, |word| word, &mut words);
+        words
+    }
+}
+
+impl<const N: usize> Default for SharedWords<N> {
+    fn default() -> SharedWords<N> {
+        SharedWords(repeat!(AtomicUsize::new(0); N))
     }
 }
 

@@ -120,6 +120,8 @@ macro_rules! seen {
 pub(crate) use barrier;
 pub(crate) use const_unless_loom;
 #[cfg(target_has_atomic = "ptr")]
+pub use copy::SharedWords;
+#[cfg(target_has_atomic = "ptr")]
 pub(crate) use copy::{load_all, store_all};
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 pub(crate) use needed;

@@ -21,12 +21,12 @@ use std::mem;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use mycelium_core::TraceContext;
+use mycelium_core::{SharedWords, TraceContext};
 use mycelium_executor::Executor;
 use zerocopy::{FromBytes, IntoBytes, transmute};
 
 use crate::counters::LatencyLines;
-use crate::sync::{AtomicU8, AtomicUsize, Ordering, lock};
+use crate::sync::{AtomicU8, Ordering, lock};
 
 pub(crate) use tracer::RandomShare;
 pub use tracer::{Span, SpanKind, SpanSink, TracedMessage, Tracer};
@@ -160,7 +160,7 @@ pub(crate) fn sent_at_in(content: &[u8]) -> Option<SentAt> {
 
 /// A trace that one thread sets and other threads read after a handover.
 #[derive(Debug, Default)]
-pub struct TraceCell([AtomicUsize; WORDS]);
+pub struct TraceCell(SharedWords<WORDS>);
 
 impl TraceCell {
     /// Sets the trace.
@@ -186,11 +186,11 @@ impl TraceCell {
 
     #[inline]
     pub(crate) fn area(&self) -> Area {
-        Area(self.0.each_ref().map(|word| word.load(Ordering::Relaxed)))
+        Area(self.0.load())
     }
 
     fn set_area(&self, area: Area) {
-        self.0.iter().zip(area.0).for_each(|(word, value)| word.store(value, Ordering::Relaxed));
+        self.0.store(&area.0);
     }
 }
 
