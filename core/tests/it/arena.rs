@@ -143,7 +143,7 @@ proptest! {
     }
 }
 
-/// What is given up ahead is no longer found, and the newest message never belongs to it.
+/// An observer does not find what is given up ahead, and the newest message never belongs to it.
 #[test]
 fn what_is_given_up_ahead_is_not_found() {
     for (words, sent, given_up) in [(7, 9, 3), (30, 2, 1)] {

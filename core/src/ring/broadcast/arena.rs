@@ -130,8 +130,8 @@ impl ArenaWriter {
     }
 
     /// Reserves a place as [`reserve`](ArenaWriter::reserve) does, and gives up more: the messages
-    /// whose bytes follow the place, up to an eighth of the area, unless a gating reader needs
-    /// them, and never the newest. No reader finds them from now on. Returns the place, and the
+    /// whose bytes follow the place, up to an eighth of the area, but neither those that a gating
+    /// reader needs nor the newest. No reader finds them from now on. Returns the place, and the
     /// [end](ArenaWriter::end_of_next) of the bytes that were given up.
     ///
     /// # Errors
@@ -147,13 +147,13 @@ impl ArenaWriter {
     ) -> Result<(Place, usize), Full> {
         let place = self.reserve(producer, length)?;
         let end = place.end();
-        let eighth = end.wrapping_add(if cfg!(loom) { LINE } else { self.size / 8 });
-        let newest = self.start_of(producer.sequence().wrapping_sub(1), producer.sequence());
-        let needed = [self.limit, newest.wrapping_add(self.size)];
-        let first = |at, other| if is_after(at, other) { other } else { at };
-        let until = needed.into_iter().fold(eighth, first);
-        let until = if is_after(end, until) { end } else { until };
-        self.give_up_before(producer, until.wrapping_sub(self.size), producer.sequence());
+        let next = producer.sequence();
+        // Where the newest message would be given up; before `end` if the place takes it.
+        let newest = self.start_of(next.wrapping_sub(1), next).wrapping_add(self.size);
+        let most = if is_after(end, newest) { 0 } else { newest.wrapping_sub(end) };
+        let eighth = if cfg!(loom) { LINE } else { self.size / 8 };
+        let until = end.wrapping_add(self.limit.wrapping_sub(end).min(most).min(eighth));
+        self.give_up_before(producer, until.wrapping_sub(self.size), next);
         Ok((place, until))
     }
 

@@ -292,7 +292,7 @@ impl Closers {
         let state = lock(&self.0.state);
         // A panic of another thread does not matter here.
         let _ = self.0.ended.wait_timeout_while(state, SETTLE, |state| state.threads > 0);
-        // A thread that ends may hold this state for longer than the caller does.
+        // Not left to the drop of this state: a thread that ends may drop it after the caller.
         self.free_spare();
     }
 
